@@ -1,0 +1,1 @@
+"""Values and contracts: errors, ids, tensors, messages, signatures, Servable, Loader, Source."""

@@ -1,0 +1,1 @@
+"""The laws, tried with generated cases."""

@@ -1,0 +1,1 @@
+"""Pure, quick, no sockets, no sleeps."""
