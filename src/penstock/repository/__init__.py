@@ -1,0 +1,1 @@
+"""Models at rest: layout, manifest, file system source."""

@@ -1,0 +1,150 @@
+"""Artifact formats as data: which file is the model, and which runtime runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from types import MappingProxyType
+
+RUNTIME_BY_ENDING: Mapping[str, str] = MappingProxyType({".onnx": "onnx", ".py": "python"})
+"""The endings this version can serve, and the runtime of each."""
+
+PREFERRED_NAMES = ("model.onnx", "model.py")
+"""Names that win where a folder holds several files that could be the model."""
+
+FOREIGN_ENDINGS: Mapping[str, str] = MappingProxyType(
+    {
+        ".bst": "XGBoost",
+        ".cbm": "CatBoost",
+        ".engine": "TensorRT",
+        ".gguf": "GGUF",
+        ".h5": "Keras",
+        ".joblib": "scikit-learn",
+        ".keras": "Keras",
+        ".mlmodel": "Core ML",
+        ".pb": "TensorFlow SavedModel",
+        ".pickle": "pickle",
+        ".pkl": "pickle",
+        ".plan": "TensorRT",
+        ".pt": "PyTorch",
+        ".pth": "PyTorch",
+        ".safetensors": "safetensors",
+        ".skops": "scikit-learn",
+        ".tflite": "TensorFlow Lite",
+        ".ubj": "XGBoost",
+        ".xgb": "XGBoost",
+    }
+)
+"""Endings that are models, but of no runtime of this version, and whose they are."""
+
+RUNTIMES = tuple(dict.fromkeys(RUNTIME_BY_ENDING.values()))
+"""The names a manifest's ``runtime`` may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """The file that is the model.
+
+    Attributes:
+        path: relative to the version's folder, with slashes.
+        runtime: the runtime that runs it.
+        class_name: the class to serve of a Python file; None: the only one there is.
+    """
+
+    path: str
+    runtime: str
+    class_name: str | None = None
+
+
+def choose_artifact(
+    files: Sequence[str], *, entry: str | None = None, runtime: str | None = None
+) -> Artifact | str:
+    """Say which of a version's files is the model.
+
+    Law: depends on the set of names only, not on their order.
+
+    Args:
+        files: the files' paths relative to the version's folder.
+        entry: the manifest's ``entry``, which wins; None: found by name and ending.
+        runtime: the manifest's ``runtime``; None: any.
+
+    Returns:
+        The artifact, or why there is none: a text that says what was found and expected.
+    """
+    if entry is not None:
+        return _by_entry(files, entry, runtime)
+    known = sorted(f for f in files if "/" not in f and _ending(f) in RUNTIME_BY_ENDING)
+    fitting = [f for f in known if runtime in (None, RUNTIME_BY_ENDING[_ending(f)])]
+    preferred = [f for f in fitting if f in PREFERRED_NAMES]
+    candidates = preferred or fitting
+    if len(candidates) == 1:
+        return Artifact(candidates[0], RUNTIME_BY_ENDING[_ending(candidates[0])])
+    if candidates:
+        return f"several files could be the model: {_some(candidates)}; name one in 'entry'"
+    if known:
+        return f"'runtime: {runtime}' does not run {_some(known)}"
+    return _none_found(files, runtime)
+
+
+def refuse_ending(name: str) -> str:
+    """Why a file of this name cannot be served at all."""
+    ending = _ending(name)
+    maker = f" ({FOREIGN_ENDINGS[ending]})" if ending in FOREIGN_ENDINGS else ""
+    return (
+        f"no runtime for '{ending or name}'{maker} in this version, which serves {_served()}: "
+        "convert the model to ONNX, or wrap it in a Python model"
+    )
+
+
+def is_model_file(name: str) -> bool:
+    """Whether the ending is a model's, of a runtime of this version or not."""
+    return _ending(name) in RUNTIME_BY_ENDING or _ending(name) in FOREIGN_ENDINGS
+
+
+def _by_entry(files: Sequence[str], entry: str, runtime: str | None) -> Artifact | str:
+    path, class_name = split_class(entry)
+    path = str(PurePosixPath(path))
+    actual = RUNTIME_BY_ENDING.get(_ending(path))
+    if path not in files:
+        return f"'entry: {entry}' is not there; found: {_some(files)}"
+    if actual is None:
+        return f"'entry: {entry}': {refuse_ending(path)}"
+    if runtime not in (None, actual):
+        return f"'runtime: {runtime}' does not run 'entry: {entry}', which is {actual}"
+    return Artifact(path, actual, class_name)
+
+
+def split_class(text: str) -> tuple[str, str | None]:
+    """``app.py:Class`` to its file and its class; None: no class is named."""
+    path, colon, class_name = text.rpartition(":")
+    if colon and path.endswith(".py") and class_name.isidentifier():
+        return path, class_name
+    return text, None
+
+
+def _none_found(files: Sequence[str], runtime: str | None) -> str:
+    foreign = sorted(f for f in files if _ending(f) in FOREIGN_ENDINGS)
+    if foreign:
+        return refuse_ending(foreign[0])
+    endings = [e for e, name in RUNTIME_BY_ENDING.items() if runtime in (None, name)]
+    names = [n for n in PREFERRED_NAMES if _ending(n) in endings]
+    return (
+        f"no artifact: expected {' or '.join(names)}, or one file ending in "
+        f"{' or '.join(endings)}; found: {_some(files)}"
+    )
+
+
+def _served() -> str:
+    return " and ".join(f"{ending} ({name})" for ending, name in RUNTIME_BY_ENDING.items())
+
+
+def _ending(path: str) -> str:
+    return PurePosixPath(path).suffix.lower()
+
+
+def _some(files: Sequence[str], limit: int = 8) -> str:
+    """The first names of a list, for people."""
+    names = sorted(files)
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return (", ".join(names[:limit]) + more) or "nothing"

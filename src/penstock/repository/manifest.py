@@ -1,0 +1,188 @@
+"""Manifest: what ``model.yaml`` may say. Every field is optional; unknown ones are refused."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from penstock.repository.byte_size import ByteSize
+
+MANIFEST_NAME = "model.yaml"
+"""The manifest's name in a model's folder."""
+
+__all__ = [
+    "Batching",
+    "ByteSize",
+    "Instances",
+    "MANIFEST_NAME",
+    "Manifest",
+    "Pad",
+    "Queue",
+    "SignatureFields",
+    "TensorField",
+    "VersionPolicyFields",
+    "Warmup",
+]
+
+_Count = Annotated[int, Meta(ge=1)]
+_CountOrZero = Annotated[int, Meta(ge=0)]
+_Name = Annotated[str, Meta(min_length=1)]
+
+
+class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An immutable value that refuses fields it does not know."""
+
+
+class Pad(_Strict, frozen=True):
+    """Padding of variable-length inputs, so that requests of different lengths share a batch.
+
+    Attributes:
+        axis: the axis that varies, counted with the batch dimension as 0; >= 1.
+        to_multiple_of: the padded length is rounded up to a multiple of this, for engines that
+            like few different shapes.
+        bucket_width: requests share a batch when their lengths fall into one bucket of this
+            width, so that little is computed for padding; >= 1.
+        value: the number that fills; BYTES are filled with "".
+        inputs: names of the inputs to pad; empty: every input whose axis is free.
+    """
+
+    axis: _Count = 1
+    to_multiple_of: _Count = 1
+    bucket_width: _Count = 16
+    value: float = 0
+    inputs: tuple[str, ...] = ()
+
+
+class Batching(_Strict, frozen=True):
+    """How waiting requests merge.
+
+    Attributes:
+        max_queue_delay_s: how long the oldest request may wait for company while an instance is
+            idle, in seconds; 0: an idle instance takes what waits at once.
+        preferred_batch_sizes: sizes that end the wait early, in rows.
+        pad: padding of variable-length inputs; None: only equal shapes merge.
+    """
+
+    max_queue_delay_s: Annotated[float, Meta(ge=0)] = 0.0
+    preferred_batch_sizes: tuple[_Count, ...] = ()
+    pad: Pad | None = None
+
+
+class Queue(_Strict, frozen=True):
+    """The bounds of the queue in front of the instances.
+
+    Attributes:
+        max_requests: requests that may wait; one more is refused at once.
+        max_bytes: bytes of inputs that may wait.
+        default_timeout_s: the deadline of a request that brings none, in seconds.
+    """
+
+    max_requests: _Count = 1000
+    max_bytes: ByteSize = ByteSize(256 * 1024 * 1024)
+    default_timeout_s: Annotated[float, Meta(gt=0)] = 30.0
+
+
+class Instances(_Strict, frozen=True):
+    """How many copies of the model compute, and where.
+
+    Attributes:
+        count: copies, >= 1.
+        kind: what runs a copy.
+        threads_per_instance: threads of the engine inside one copy; 0: the engine's own choice.
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        inline: ``auto``: run on the event loop when measured to be fast enough;
+            ``never``: always on the instance's own thread.
+    """
+
+    count: _Count = 1
+    kind: Literal["thread"] = "thread"
+    threads_per_instance: _CountOrZero = 1
+    device: str = "cpu"
+    inline: Literal["auto", "never"] = "auto"
+
+
+class VersionPolicyFields(_Strict, frozen=True):
+    """Which versions serve: one of the two.
+
+    Attributes:
+        latest: the newest n; the default is 1.
+        specific: just these versions.
+    """
+
+    latest: _Count | None = None
+    specific: tuple[_CountOrZero, ...] | None = None
+
+
+class TensorField(_Strict, frozen=True):
+    """One input or output as the manifest writes it.
+
+    Attributes:
+        name: its name.
+        datatype: Open Inference datatype, such as FP32.
+        shape: full shape, batch dimension included; -1: any size.
+        optional: whether a request may leave it out.
+        labels: class names of the last dimension.
+        description: one line for people.
+    """
+
+    name: _Name
+    datatype: str
+    shape: tuple[Annotated[int, Meta(ge=-1)], ...]
+    optional: bool = False
+    labels: tuple[str, ...] = ()
+    description: str = ""
+
+
+class SignatureFields(_Strict, frozen=True):
+    """The signature as the manifest writes it; each part replaces what the artifact says."""
+
+    inputs: tuple[TensorField, ...] = ()
+    outputs: tuple[TensorField, ...] = ()
+
+
+class Warmup(_Strict, frozen=True):
+    """An example to run before a version is ready.
+
+    Attributes:
+        file: a V2 JSON inference request, relative to the version's folder or the model's.
+        count: how often to run it.
+    """
+
+    file: _Name
+    count: _Count = 1
+
+
+class Manifest(_Strict, frozen=True):
+    """``model.yaml``.
+
+    Attributes:
+        runtime: ``onnx`` or ``python``; None: inferred from the artifact.
+        entry: the artifact inside the version's folder, for Python ``file.py:Class``;
+            None: found by its name or ending.
+        description: one line for people.
+        max_batch_size: the most rows one execution takes; 0: the model takes no batch dimension;
+            None: 32 where the signature has a free first dimension everywhere, else 0.
+        batching: how waiting requests merge.
+        queue: the bounds of the queue.
+        instances: how many copies compute, and where.
+        version_policy: which versions serve.
+        labels: version label to version number.
+        warmup: examples to run before ready; None: one is made from the signature.
+        signature: where the artifact does not hold one, or to name labels.
+        runtime_options: what only this runtime knows; checked by the runtime.
+    """
+
+    runtime: _Name | None = None
+    entry: _Name | None = None
+    description: str = ""
+    max_batch_size: _CountOrZero | None = None
+    batching: Batching = Batching()
+    queue: Queue = Queue()
+    instances: Instances = Instances()
+    version_policy: VersionPolicyFields | Literal["all"] = VersionPolicyFields(latest=1)
+    labels: dict[_Name, _CountOrZero] = {}
+    warmup: tuple[Warmup, ...] | None = None
+    signature: SignatureFields = SignatureFields()
+    runtime_options: dict[str, Any] = {}

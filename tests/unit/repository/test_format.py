@@ -1,0 +1,115 @@
+"""Which file of a version is the model, and the texts when none is."""
+
+from __future__ import annotations
+
+import pytest
+
+from penstock.repository.format import Artifact, choose_artifact, refuse_ending, split_class
+
+
+@pytest.mark.parametrize(
+    ("files", "entry", "runtime", "expected"),
+    [
+        (["model.onnx"], None, None, Artifact("model.onnx", "onnx")),
+        (["net.ONNX", "README.md"], None, None, Artifact("net.ONNX", "onnx")),
+        (["a.onnx", "model.onnx"], None, None, Artifact("model.onnx", "onnx")),
+        (["model.onnx", "model.onnx.data"], None, None, Artifact("model.onnx", "onnx")),
+        (["app.py"], None, None, Artifact("app.py", "python")),
+        (["net.onnx", "tools.py"], None, "onnx", Artifact("net.onnx", "onnx")),
+        (["model.py", "model.onnx"], None, "python", Artifact("model.py", "python")),
+        (["a.onnx", "b.onnx"], "b.onnx", None, Artifact("b.onnx", "onnx")),
+        (["sub/b.onnx"], "./sub/b.onnx", None, Artifact("sub/b.onnx", "onnx")),
+        (["app.py"], "app.py:Net", "python", Artifact("app.py", "python", "Net")),
+        (["model.onnx", "code/x.py"], None, None, Artifact("model.onnx", "onnx")),
+    ],
+)
+def test_the_model_is_found(
+    files: list[str], entry: str | None, runtime: str | None, expected: Artifact
+) -> None:
+    assert choose_artifact(files, entry=entry, runtime=runtime) == expected
+
+
+@pytest.mark.parametrize(
+    ("files", "entry", "runtime", "expected"),
+    [
+        (
+            ["weights.bin", "README.md"],
+            None,
+            None,
+            "no artifact: expected model.onnx or model.py, or one file ending in .onnx or .py; "
+            "found: README.md, weights.bin",
+        ),
+        (
+            [],
+            None,
+            "onnx",
+            "no artifact: expected model.onnx, or one file ending in .onnx; found: nothing",
+        ),
+        (
+            ["a.onnx", "b.onnx"],
+            None,
+            None,
+            "several files could be the model: a.onnx, b.onnx; name one in 'entry'",
+        ),
+        (
+            ["model.onnx", "model.py"],
+            None,
+            None,
+            "several files could be the model: model.onnx, model.py; name one in 'entry'",
+        ),
+        (["model.py"], None, "onnx", "'runtime: onnx' does not run model.py"),
+        (
+            ["model.py"],
+            "model.py",
+            "onnx",
+            "'runtime: onnx' does not run 'entry: model.py', which is python",
+        ),
+        (["a.onnx"], "b.onnx", None, "'entry: b.onnx' is not there; found: a.onnx"),
+        (
+            ["w.pt", "config.json"],
+            None,
+            None,
+            "no runtime for '.pt' (PyTorch) in this version, which serves .onnx (onnx) and .py "
+            "(python): convert the model to ONNX, or wrap it in a Python model",
+        ),
+        (
+            ["w.bin"],
+            "w.bin",
+            None,
+            "'entry: w.bin': no runtime for '.bin' in this version, which serves .onnx (onnx) and "
+            ".py (python): convert the model to ONNX, or wrap it in a Python model",
+        ),
+        (
+            [f"f{n}.txt" for n in range(10)],
+            None,
+            None,
+            "no artifact: expected model.onnx or model.py, or one file ending in .onnx or .py; "
+            "found: f0.txt, f1.txt, f2.txt, f3.txt, f4.txt, f5.txt, f6.txt, f7.txt and 2 more",
+        ),
+    ],
+)
+def test_why_there_is_no_model_is_said(
+    files: list[str], entry: str | None, runtime: str | None, expected: str
+) -> None:
+    assert choose_artifact(files, entry=entry, runtime=runtime) == expected
+
+
+@pytest.mark.parametrize("name", ["a.pt", "a.pkl", "a.joblib", "a.xgb", "saved_model.pb", "a.h5"])
+def test_well_known_formats_are_named(name: str) -> None:
+    assert "no runtime for '." in refuse_ending(name)
+    assert " (" in refuse_ending(name).split(" in this version")[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("app.py:Net", ("app.py", "Net")),
+        ("a/b:c/app.py", ("a/b:c/app.py", None)),
+        ("app.py:not a class", ("app.py:not a class", None)),
+        ("model.onnx:Net", ("model.onnx:Net", None)),
+    ],
+)
+def test_a_class_is_split_off_python_files_only(
+    text: str, expected: tuple[str, str | None]
+) -> None:
+    assert split_class(text) == expected
