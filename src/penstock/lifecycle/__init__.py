@@ -1,0 +1,1 @@
+"""Which versions live: Manager, harness, policies, handles."""

@@ -1,0 +1,104 @@
+"""From what is stored of a model to what should serve of it. No I/O."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+
+import msgspec
+
+from penstock.core.errors import InvalidArgument, LoadFailed, PenstockError
+from penstock.core.ids import ServableId
+from penstock.core.loader import Loader
+from penstock.core.source import AspiredModel, AspiredVersion
+from penstock.lifecycle.version_policy import choose_versions
+from penstock.repository.artifact import ArtifactRef, BadArtifact, StoredModel
+from penstock.repository.manifest import Manifest
+
+
+def aspire(stored: StoredModel, make_loader: Callable[[ArtifactRef], Loader]) -> AspiredModel:
+    """Apply the version policy and make a loader for each version that should serve.
+
+    Law: an error of one version, or of the whole model, becomes the error of an aspired version
+    and stops nothing else. A model with an error and no version is aspired as version 0, so that
+    the error has a place to be seen. A model with an error and versions serves those: they are
+    its last good state.
+
+    Args:
+        stored: what there is of the model.
+        make_loader: called once per version; cheap, loads nothing.
+    """
+    try:
+        chosen = choose_versions(stored.manifest.version_policy, _numbers(stored))
+    except PenstockError as error:
+        return unservable(stored.name, error)
+    if stored.error is not None and not chosen:
+        return unservable(stored.name, stored.error)
+    versions = tuple(
+        _aspire_version(version, make_loader)
+        for version in stored.versions
+        if version.id.version in chosen
+    )
+    return AspiredModel(stored.name, versions, stored.manifest.labels)
+
+
+def unservable(name: str, error: PenstockError) -> AspiredModel:
+    """A model that should serve and cannot, with no version to hang the error on."""
+    return AspiredModel(name, (AspiredVersion(ServableId(name, 0), "", error=error),))
+
+
+def override_manifest(stored: StoredModel, manifest: Manifest) -> StoredModel:
+    """The same artifacts under another manifest; their revisions change with it.
+
+    Raises:
+        LoadFailed: the manifest names another artifact or runtime than the one that was found.
+    """
+    content = msgspec.json.encode(manifest, enc_hook=int, order="sorted")  # ByteSize is an int
+    digest = hashlib.blake2b(content, digest_size=8)
+    versions = tuple(
+        one if isinstance(one, BadArtifact) else _override(one, manifest, digest.hexdigest())
+        for one in stored.versions
+    )
+    return replace(stored, manifest=manifest, versions=versions)
+
+
+def check_model_name(name: str) -> None:
+    """Refuse names that no model can have and that a path could be made of.
+
+    Raises:
+        InvalidArgument: the name is empty, or holds path traversal characters.
+    """
+    if not name:
+        raise InvalidArgument("Model name cannot be empty")
+    if name in (".", "..") or any(char in name for char in "/\\\0"):
+        raise InvalidArgument("model name must not contain path traversal characters")
+
+
+def _numbers(stored: StoredModel) -> list[int]:
+    return [version.id.version for version in stored.versions]
+
+
+def _aspire_version(
+    version: ArtifactRef | BadArtifact, make_loader: Callable[[ArtifactRef], Loader]
+) -> AspiredVersion:
+    if isinstance(version, BadArtifact):
+        return AspiredVersion(version.id, version.revision, error=version.error)
+    try:
+        loader = make_loader(version)
+    except PenstockError as error:
+        return AspiredVersion(version.id, version.revision, error=error)
+    return AspiredVersion(version.id, version.revision, loader=loader)
+
+
+def _override(artifact: ArtifactRef, manifest: Manifest, digest: str) -> ArtifactRef:
+    for field, new, old in (
+        ("entry", manifest.entry, artifact.manifest.entry),
+        ("runtime", manifest.runtime, artifact.runtime),
+    ):
+        if new not in (None, old):
+            raise LoadFailed(
+                f"{artifact.id}: '{field}' cannot be overridden: "
+                f"expected {old!r} or nothing, got {new!r}"
+            )
+    return replace(artifact, manifest=manifest, revision=f"{artifact.revision}+{digest}")

@@ -1,0 +1,246 @@
+"""ModelControl: stands between what is stored and the Manager, and says what should serve."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Final, Literal, Protocol
+from weakref import WeakValueDictionary
+
+from penstock.core.errors import FailedPrecondition, LoadFailed, PenstockError
+from penstock.core.loader import Loader
+from penstock.core.source import AspiredModel, Target
+from penstock.core.status import VersionState, VersionStatus
+from penstock.lifecycle.aspiration import aspire, check_model_name, override_manifest, unservable
+from penstock.lifecycle.model_index import IndexRow, build_index
+from penstock.repository.artifact import ArtifactRef, StoredModel
+from penstock.repository.manifest import Manifest
+
+_log: Final = logging.getLogger("penstock.lifecycle")
+
+ControlMode = Literal["watch", "explicit", "none"]
+"""Who says what serves: what is stored, an operator's calls, or what is stored at the start."""
+
+
+class ManagedTarget(Target[AspiredModel], Protocol):
+    """What ModelControl needs of the Manager."""
+
+    def retry_failed(self, name: str) -> None:
+        """Try what has failed of this model once more."""
+        ...
+
+    def statuses(self, name: str | None = None) -> list[VersionStatus]:
+        """Every version of this model, or of all."""
+        ...
+
+    def failures(self, name: str) -> list[VersionStatus]:
+        """The aspired versions of this model that have failed."""
+        ...
+
+    def ready_versions(self, name: str) -> list[int]:
+        """The versions of this model that answer."""
+        ...
+
+    async def wait_loaded(self, names: Iterable[str] | None = None) -> None:
+        """Wait until every aspired version is ready or has failed."""
+        ...
+
+    async def wait_settled(self, names: Iterable[str] | None = None) -> None:
+        """Wait until, besides, nothing is left to be unloaded."""
+        ...
+
+
+class ModelControl:
+    """A Target of what is stored that feeds a Target of what should serve.
+
+    In the modes ``watch`` and ``none`` everything stored is aspired, as its version policy says.
+    In the mode ``explicit`` nothing is, until it is asked for by ``load``; what then changes on
+    disk takes effect at the next ``load``.
+
+    Args:
+        target: the Manager.
+        make_loader: makes the loader of an artifact; cheap, loads nothing; a PenstockError it
+            raises is that version's error.
+        mode: who says what serves.
+        initial: explicit mode: names to load when the first truth comes.
+        scan: looks at what is stored just now; asked before each explicit load, one call at a
+            time; None: the last truth told is believed.
+
+    Concurrency: the event loop's thread only.
+    """
+
+    def __init__(
+        self,
+        target: ManagedTarget,
+        make_loader: Callable[[ArtifactRef], Loader],
+        mode: ControlMode,
+        *,
+        initial: Sequence[str] = (),
+        scan: Callable[[], Awaitable[Sequence[StoredModel]]] | None = None,
+    ) -> None:
+        self._target = target
+        self._make_loader = make_loader
+        self._mode = mode
+        self._initial = tuple(initial)
+        self._scan = scan
+        self._scan_lock = asyncio.Lock()
+        self._stored: dict[str, StoredModel] = {}
+        self._wanted: dict[str, AspiredModel] = {}
+        self._outcomes: dict[str, list[VersionStatus]] = {}
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def set_aspired(self, models: Sequence[StoredModel]) -> None:
+        """Take these models as the whole truth of what is stored."""
+        self._remember(models)
+        if self._mode == "explicit":
+            self._want_initial()
+        else:
+            self._wanted = {model.name: aspire(model, self._make_loader) for model in models}
+        self._tell()
+
+    async def load(self, name: str, manifest_override: Manifest | None = None) -> None:
+        """Load a model, or load it afresh where its files or its manifest have changed.
+
+        Law: it ends with every version that the policy chooses ready, or with nothing changed:
+        what served before a load that failed serves after it. Loads and unloads of one model
+        run one after the other.
+
+        Args:
+            name: the model's name.
+            manifest_override: takes the place of the stored manifest until the next load.
+
+        Raises:
+            FailedPrecondition: the mode forbids it.
+            InvalidArgument: no model can have this name.
+            LoadFailed: it is not stored, has no version, or a version of it cannot be loaded.
+            asyncio.CancelledError: the caller went away; the load goes on.
+        """
+        self._check_request(name)
+        async with self._lock(name):
+            await self._look()
+            aspired = self._find(name, manifest_override)
+            before = self._wanted.get(name)
+            had_failed = bool(self._target.failures(name))
+            self._wanted[name] = aspired
+            self._outcomes.pop(name, None)
+            self._tell()
+            if had_failed:
+                self._target.retry_failed(name)
+            await self._target.wait_loaded([name])
+            reasons = self._reasons(aspired)
+            if reasons:
+                self._restore(name, before)
+                raise LoadFailed(f"failed to load '{name}', {'; '.join(reasons)}")
+
+    async def unload(self, name: str) -> None:
+        """Unload all versions of a model and wait until they are gone, requests included.
+
+        A model that is not loaded, or not known, is no error.
+
+        Raises:
+            FailedPrecondition: the mode forbids it.
+            InvalidArgument: no model can have this name.
+        """
+        self._check_request(name)
+        async with self._lock(name):
+            self._initial = tuple(one for one in self._initial if one != name)
+            if self._wanted.pop(name, None) is None:
+                return
+            self._outcomes[name] = [
+                status._replace(state=VersionState.UNLOADED, reason="unloaded")
+                for status in self._target.statuses(name)
+            ]
+            self._tell()
+            await self._target.wait_settled([name])
+
+    def manifest(self, name: str) -> Manifest:
+        """The stored manifest of a model; the default one where it is not stored."""
+        stored = self._stored.get(name)
+        return Manifest() if stored is None else stored.manifest
+
+    def index(self) -> list[IndexRow]:
+        """Everything stored and everything loaded, by name and version."""
+        return build_index(self._stored, self._target.statuses(), self._outcomes)
+
+    def _remember(self, models: Sequence[StoredModel]) -> None:
+        self._stored = {model.name: model for model in models}
+        self._outcomes = {
+            name: outcome for name, outcome in self._outcomes.items() if name in self._stored
+        }
+
+    def _want_initial(self) -> None:
+        names, self._initial = self._initial, ()
+        for name in names:
+            try:
+                self._wanted[name] = self._find(name, None)
+            except LoadFailed as error:
+                _log.error("%s", error.message)
+                self._wanted[name] = unservable(name, error)
+
+    def _tell(self) -> None:
+        self._target.set_aspired(list(self._wanted.values()))
+
+    def _check_request(self, name: str) -> None:
+        if self._mode == "watch":
+            raise FailedPrecondition(
+                "explicit model load / unload is not allowed if polling is enabled"
+            )
+        if self._mode == "none":
+            raise FailedPrecondition(
+                "explicit model load / unload is not allowed if model control is off"
+            )
+        check_model_name(name)
+
+    def _lock(self, name: str) -> asyncio.Lock:
+        """The lock of one name; it goes away when nobody holds or awaits it."""
+        lock = self._locks.get(name)
+        if lock is None:
+            lock = self._locks[name] = asyncio.Lock()
+        return lock
+
+    async def _look(self) -> None:
+        if self._scan is not None:
+            async with self._scan_lock:
+                self._remember(await self._scan())
+
+    def _find(self, name: str, manifest: Manifest | None) -> AspiredModel:
+        """What should serve of a stored model.
+
+        Raises:
+            LoadFailed: there is nothing to load.
+        """
+        stored = self._stored.get(name)
+        if stored is None:
+            raise LoadFailed(f"failed to load '{name}', failed to poll from model repository")
+        if stored.error is not None:
+            raise LoadFailed(f"failed to load '{name}', {stored.error.message}")
+        try:
+            chosen = stored if manifest is None else override_manifest(stored, manifest)
+        except PenstockError as error:
+            raise LoadFailed(f"failed to load '{name}', {error.message}") from error
+        aspired = aspire(chosen, self._make_loader)
+        if not aspired.versions:
+            raise LoadFailed(f"failed to load '{name}', no version is available")
+        return aspired
+
+    def _reasons(self, aspired: AspiredModel) -> list[str]:
+        """Why a load that has ended is no success; none: it is one."""
+        failures = self._target.failures(aspired.name)
+        if failures:
+            return [f"version {one.id.version}: {one.reason}" for one in failures]
+        ready = self._target.ready_versions(aspired.name)
+        return [
+            f"version {one.id.version}: it was unloaded meanwhile"
+            for one in aspired.versions
+            if one.id.version not in ready
+        ]
+
+    def _restore(self, name: str, before: AspiredModel | None) -> None:
+        """Want what was wanted before, and remember what became of the attempt."""
+        if before is None:
+            del self._wanted[name]
+            self._outcomes[name] = self._target.failures(name)
+        else:
+            self._wanted[name] = before
+        self._tell()

@@ -1,0 +1,195 @@
+"""Stream: the versions of one model, as they should be and as they are. No tasks, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from penstock.core.errors import NotFound, NotReady, PenstockError
+from penstock.core.ids import VersionChoice
+from penstock.core.source import AspiredModel, AspiredVersion
+from penstock.core.status import VersionState, VersionStatus
+from penstock.lifecycle.harness import LoaderHarness
+from penstock.lifecycle.transition_policy import VersionSnapshot
+
+_NOTHING = AspiredModel("")
+_GOING = (VersionState.UNLOADING, VersionState.UNLOADED)
+_FORGETTABLE = (VersionState.NEW, VersionState.FAILED, VersionState.UNLOADED)
+
+
+class Stream:
+    """One model of a Manager: bookkeeping between what a Source said and what is loaded.
+
+    Attributes:
+        name: the model's name.
+        aspired: what should be; None: nothing, the model is wanted no more.
+        harnesses: what is, in order of age.
+
+    Concurrency: the event loop's thread only; never blocks.
+    """
+
+    __slots__ = ("_labelled", "_latest", "_make_harness", "_ready", "aspired", "harnesses", "name")
+
+    def __init__(self, name: str, make_harness: Callable[[AspiredVersion], LoaderHarness]) -> None:
+        self.name = name
+        self.aspired: AspiredModel | None = None
+        self.harnesses: list[LoaderHarness] = []
+        self._make_harness = make_harness
+        self._latest: LoaderHarness | None = None
+        self._ready: dict[int, LoaderHarness] = {}
+        self._labelled: dict[str, LoaderHarness] = {}
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether nothing is wanted and nothing is left."""
+        return self.aspired is None and not self.harnesses
+
+    def find(self, choice: VersionChoice) -> LoaderHarness | None:
+        """The ready version that is meant, or None. Dictionary look-ups only: the hot path."""
+        version, label = choice
+        if version is not None:
+            return self._ready.get(version)
+        if label is not None:
+            return self._labelled.get(label)
+        return self._latest
+
+    def why_not(self, choice: VersionChoice) -> PenstockError:
+        """The error of a request that ``find`` had no version for."""
+        version, label = choice
+        labels = (self.aspired or _NOTHING).labels
+        if version is None and label is not None:
+            if label not in labels:
+                return NotFound(
+                    f"Request for unknown model: '{self.name}' label '{label}' is not found; "
+                    f"its labels are {sorted(labels)}"
+                )
+            return NotReady(
+                f"'{self.name}' label '{label}' points at version {labels[label]}, "
+                "which is not at ready state"
+            )
+        if version is None:
+            return NotReady(f"Request for unknown model: '{self.name}' has no available versions")
+        if any(harness.id.version == version for harness in self.harnesses):
+            return NotReady(f"'{self.name}' version {version} is not at ready state")
+        return NotFound(f"Request for unknown model: '{self.name}' version {version} is not found")
+
+    def sync(self) -> None:
+        """Bring the harnesses in line with what is aspired, as far as no work is needed for it.
+
+        Marks each as aspired or not, forgets those that hold nothing and are wanted no more, and
+        makes new ones for what is missing.
+        """
+        aspired = (self.aspired or _NOTHING).versions
+        wanted = {(one.id.version, one.revision): one for one in aspired}
+        for harness in self.harnesses:
+            one = wanted.get((harness.id.version, harness.revision))
+            if one is not None and _stands_for(harness, one):
+                del wanted[one.id.version, one.revision]
+                harness.aspire()
+            else:
+                harness.unaspire()
+        self.harnesses = [
+            one for one in self.harnesses if one.is_aspired or one.state not in _FORGETTABLE
+        ]
+        self.harnesses += [self._make_harness(one) for one in wanted.values()]
+        self.index()
+
+    def index(self) -> None:
+        """Rebuild what ``find`` looks up; to be called on each change of a state."""
+        ready = [one for one in self.harnesses if one.state is VersionState.READY]
+        ready.sort(key=lambda one: (one.is_aspired, one.serial))
+        self._ready = {one.id.version: one for one in ready}
+        self._latest = self._ready[max(self._ready)] if ready else None
+        labels = (self.aspired or _NOTHING).labels
+        self._labelled = {
+            label: self._ready[version]
+            for label, version in labels.items()
+            if version in self._ready
+        }
+
+    def snapshot(self) -> tuple[VersionSnapshot, ...]:
+        """What a transition policy decides on."""
+        return tuple(
+            VersionSnapshot(
+                one.id.version,
+                one.revision,
+                one.serial,
+                one.state,
+                one.is_aspired,
+                self._may_load(one),
+            )
+            for one in self.harnesses
+        )
+
+    def ready_versions(self) -> list[int]:
+        """The versions that answer, ascending."""
+        return sorted(self._ready)
+
+    def is_ready(self) -> bool:
+        """Whether every aspired version is READY."""
+        return self._all_aspired_are((VersionState.READY,))
+
+    def is_loaded(self) -> bool:
+        """Whether every aspired version is READY or has FAILED."""
+        return self._all_aspired_are((VersionState.READY, VersionState.FAILED))
+
+    def is_settled(self) -> bool:
+        """Whether it is loaded and nothing is on its way up or down."""
+        resting = (VersionState.READY, VersionState.FAILED)
+        return self.is_loaded() and all(one.state in resting for one in self.harnesses)
+
+    def status(self, harness: LoaderHarness) -> VersionStatus:
+        """One version as it stands, with its labels."""
+        labels = (self.aspired or _NOTHING).labels
+        pointing = tuple(sorted(name for name, at in labels.items() if at == harness.id.version))
+        return VersionStatus(harness.id, harness.state, harness.reason, harness.revision, pointing)
+
+    def statuses(self) -> list[VersionStatus]:
+        """One status per version number, ascending.
+
+        Where two revisions of a number are there, the ready one gives state and revision, and
+        the aspired, younger one the reason: why a replacement is not there (yet).
+        """
+        rows: dict[int, VersionStatus] = {}
+        for harness in sorted(self.harnesses, key=lambda one: (one.is_aspired, one.serial)):
+            row = self.status(harness)
+            earlier = rows.get(harness.id.version)
+            ready = self._ready.get(harness.id.version)
+            if earlier is not None and ready is not None and ready is not harness:
+                row = earlier._replace(reason=row.reason or earlier.reason)
+            rows[harness.id.version] = row
+        return [rows[version] for version in sorted(rows)]
+
+    def retryable(self) -> list[LoaderHarness]:
+        """The aspired versions that have FAILED and have a loader to try again."""
+        return [
+            one
+            for one in self.harnesses
+            if one.is_aspired and one.state is VersionState.FAILED and one.loader is not None
+        ]
+
+    def failures(self) -> list[VersionStatus]:
+        """The aspired versions that have FAILED, ascending."""
+        return [
+            self.status(one)
+            for one in sorted(self.harnesses, key=lambda one: one.id.version)
+            if one.is_aspired and one.state is VersionState.FAILED
+        ]
+
+    def _all_aspired_are(self, states: tuple[VersionState, ...]) -> bool:
+        num_there = sum(one.is_aspired and one.state in states for one in self.harnesses)
+        return num_there == len((self.aspired or _NOTHING).versions)
+
+    def _may_load(self, harness: LoaderHarness) -> bool:
+        """Whether a load may be started: not while its loader still unloads what it loaded."""
+        if harness.state is VersionState.FAILED:
+            return harness.may_retry
+        return not any(
+            one.loader is harness.loader and one.serial < harness.serial for one in self.harnesses
+        )
+
+
+def _stands_for(harness: LoaderHarness, aspired: AspiredVersion) -> bool:
+    """Whether the harness is that aspired version, so that nothing needs to be loaded."""
+    if harness.state in _GOING:
+        return False
+    return harness.loader is not None or aspired.loader is None
