@@ -1,0 +1,1 @@
+"""Open Inference Protocol (V2), REST and gRPC, with the extensions that work here."""

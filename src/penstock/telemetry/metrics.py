@@ -1,0 +1,230 @@
+"""Every Prometheus metric, declared once, and the collector that fills them at a scrape.
+
+Nothing here runs on the request path: it counts into ``ModelStats``, and a scrape reads that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Literal, NamedTuple
+
+from penstock.core.status import VersionStatus
+from penstock.telemetry.stats import (
+    BATCH_BOUNDS_ROWS,
+    LATENCY_BOUNDS_NS,
+    EdgeStats,
+    Histogram,
+    ModelStats,
+)
+
+_NS = 1e9
+
+
+class MetricSpec(NamedTuple):
+    """The declaration of one metric.
+
+    Attributes:
+        name: full name; the unit is its suffix.
+        kind: its Prometheus type.
+        labels: label names, in order.
+        meaning: one sentence for people.
+        bounds: upper bounds of a histogram's buckets, in the unit of the name.
+    """
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    labels: tuple[str, ...]
+    meaning: str
+    bounds: tuple[float, ...] = ()
+
+
+_VERSION = ("model", "version")
+_LATENCY_S = tuple(bound / _NS for bound in LATENCY_BOUNDS_NS)
+_ROWS = tuple(float(bound) for bound in BATCH_BOUNDS_ROWS)
+
+REQUESTS = MetricSpec(
+    "penstock_requests_total",
+    "counter",
+    (*_VERSION, "outcome"),
+    "Inference requests that reached a model, by outcome: ok or an error code.",
+)
+REJECTED = MetricSpec(
+    "penstock_rejected_requests_total",
+    "counter",
+    ("protocol", "code"),
+    "Requests that ended before they reached a model, by error code.",
+)
+ROWS = MetricSpec("penstock_rows_total", "counter", _VERSION, "Rows answered.")
+REQUEST_SECONDS = MetricSpec(
+    "penstock_request_duration_seconds",
+    "histogram",
+    _VERSION,
+    "End to end inside the server: from the request's arrival to its answer, ready to encode.",
+    _LATENCY_S,
+)
+QUEUE_SECONDS = MetricSpec(
+    "penstock_queue_duration_seconds",
+    "histogram",
+    _VERSION,
+    "From admission to the start of execution.",
+    _LATENCY_S,
+)
+BATCH_WAIT_SECONDS = MetricSpec(
+    "penstock_batch_wait_duration_seconds",
+    "histogram",
+    _VERSION,
+    "How long a batch waited for company while an instance was idle (max_queue_delay_s).",
+    _LATENCY_S,
+)
+EXECUTE_SECONDS = MetricSpec(
+    "penstock_execute_duration_seconds",
+    "histogram",
+    _VERSION,
+    "One execution of a batch by the model.",
+    _LATENCY_S,
+)
+BATCH_ROWS = MetricSpec(
+    "penstock_batch_size_rows", "histogram", _VERSION, "Rows per execution.", _ROWS
+)
+QUEUE_REQUESTS = MetricSpec(
+    "penstock_queue_requests", "gauge", _VERSION, "Requests that wait for an instance now."
+)
+QUEUE_BYTES = MetricSpec(
+    "penstock_queue_bytes", "gauge", _VERSION, "Bytes of inputs that wait for an instance now."
+)
+INSTANCES = MetricSpec("penstock_instances", "gauge", _VERSION, "Instances there are.")
+INSTANCES_BUSY = MetricSpec(
+    "penstock_instances_busy", "gauge", _VERSION, "Instances that compute on their threads now."
+)
+INLINE = MetricSpec(
+    "penstock_model_inline",
+    "gauge",
+    _VERSION,
+    "1 while the model runs on the event loop, 0 while it runs on its instances' threads.",
+)
+LOAD_SECONDS = MetricSpec(
+    "penstock_model_load_seconds",
+    "gauge",
+    _VERSION,
+    "How long the load took, warm-up included.",
+)
+STATE = MetricSpec(
+    "penstock_model_state",
+    "gauge",
+    (*_VERSION, "state"),
+    "1 for the state a version is in: new, loading, ready, unloading, unloaded or failed.",
+)
+
+METRICS: tuple[MetricSpec, ...] = (
+    REQUESTS,
+    REJECTED,
+    ROWS,
+    REQUEST_SECONDS,
+    QUEUE_SECONDS,
+    BATCH_WAIT_SECONDS,
+    EXECUTE_SECONDS,
+    BATCH_ROWS,
+    QUEUE_REQUESTS,
+    QUEUE_BYTES,
+    INSTANCES,
+    INSTANCES_BUSY,
+    INLINE,
+    LOAD_SECONDS,
+    STATE,
+)
+"""All of them; docs/metrics.md is checked against this."""
+
+_GAUGES: tuple[tuple[MetricSpec, Callable[[ModelStats], float]], ...] = (
+    (QUEUE_REQUESTS, lambda s: s.queue_requests),
+    (QUEUE_BYTES, lambda s: s.queue_bytes),
+    (INSTANCES, lambda s: s.instances),
+    (INSTANCES_BUSY, lambda s: s.busy),
+    (INLINE, lambda s: s.inline),
+    (LOAD_SECONDS, lambda s: s.load_s),
+)
+_HISTOGRAMS: tuple[tuple[MetricSpec, Callable[[ModelStats], Histogram], float], ...] = (
+    (REQUEST_SECONDS, lambda s: s.request_ns, _NS),
+    (QUEUE_SECONDS, lambda s: s.queue_ns, _NS),
+    (BATCH_WAIT_SECONDS, lambda s: s.batch_wait_ns, _NS),
+    (EXECUTE_SECONDS, lambda s: s.execute_ns, _NS),
+    (BATCH_ROWS, lambda s: s.batch_rows, 1.0),
+)
+
+
+class MetricsPage:
+    """Renders ``/metrics``."""
+
+    def __init__(
+        self,
+        models: Callable[[], Iterable[ModelStats]],
+        statuses: Callable[[], Iterable[VersionStatus]],
+        edge: EdgeStats,
+    ) -> None:
+        self._models = models
+        self._statuses = statuses
+        self._edge = edge
+
+    def render(self) -> tuple[bytes, str]:
+        """The page in the Prometheus text format, and its content type."""
+        from prometheus_client import (
+            CONTENT_TYPE_LATEST,
+            CollectorRegistry,
+            PlatformCollector,
+            ProcessCollector,
+            generate_latest,
+        )
+
+        registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        registry.register(self)
+        return generate_latest(registry), CONTENT_TYPE_LATEST
+
+    def collect(self) -> Iterator[Any]:
+        """All metric families with the numbers of now."""
+        models = list(self._models())
+        requests, rows = _family(REQUESTS), _family(ROWS)
+        for stats in models:
+            for outcome, count in sorted(stats.outcomes.items()):
+                requests.add_metric([stats.name, str(stats.version), outcome], count)
+            rows.add_metric([stats.name, str(stats.version)], stats.rows)
+        rejected, state = _family(REJECTED), _family(STATE)
+        for (protocol, code), count in sorted(self._edge.rejected.items()):
+            rejected.add_metric([protocol, code], count)
+        for status in self._statuses():
+            state.add_metric([status.id.name, str(status.id.version), status.state], 1)
+        yield from (requests, rejected, rows, state)
+        for spec, read in _GAUGES:
+            gauge = _family(spec)
+            for stats in models:
+                gauge.add_metric([stats.name, str(stats.version)], read(stats))
+            yield gauge
+        for spec, of, unit in _HISTOGRAMS:
+            family = _family(spec)
+            for stats in models:
+                buckets, total = _buckets(of(stats), spec, unit)
+                family.add_metric([stats.name, str(stats.version)], buckets, total)
+            yield family
+
+
+def _family(spec: MetricSpec) -> Any:
+    from prometheus_client import core
+
+    families = {
+        "counter": core.CounterMetricFamily,
+        "gauge": core.GaugeMetricFamily,
+        "histogram": core.HistogramMetricFamily,
+    }
+    return families[spec.kind](spec.name, spec.meaning, labels=spec.labels)
+
+
+def _buckets(
+    histogram: Histogram, spec: MetricSpec, unit: float
+) -> tuple[list[tuple[str, int]], float]:
+    """Cumulative buckets and the sum, in the metric's unit."""
+    seen = 0
+    buckets = []
+    for bound, count in zip((*spec.bounds, float("inf")), histogram.counts, strict=True):
+        seen += count
+        buckets.append(("+Inf" if bound == float("inf") else repr(bound), seen))
+    return buckets, histogram.total / unit

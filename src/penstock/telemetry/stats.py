@@ -1,0 +1,223 @@
+"""ModelStats: what one model version did, counted where it happens and read by everybody.
+
+The hot path adds to plain integers; Prometheus metrics (``telemetry/metrics.py``) and the V2
+statistics extension are both views of the same numbers.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Histogram:
+    """Counts of observations in buckets, with their sum. Owned by one thread.
+
+    Attributes:
+        bounds: upper bounds of the buckets, ascending; the last bucket is unbounded.
+        counts: observations per bucket, not cumulative, ``len(bounds) + 1`` of them.
+        total: sum of all observations, in the unit of ``bounds``.
+    """
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total: float = 0
+
+    def observe(self, value: float) -> None:
+        """Add one observation."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+    @property
+    def count(self) -> int:
+        """Number of observations."""
+        return sum(self.counts)
+
+
+@dataclass(frozen=True, slots=True)
+class StatDuration:
+    """How often something was done, and how long it took altogether.
+
+    Attributes:
+        count: times.
+        ns: nanoseconds, summed.
+    """
+
+    count: int = 0
+    ns: int = 0
+
+
+class BatchStat(NamedTuple):
+    """Executions of one batch size.
+
+    Attributes:
+        batch_size: rows in the executed batch.
+        compute_input: merging.
+        compute_infer: executing.
+        compute_output: splitting.
+    """
+
+    batch_size: int
+    compute_input: StatDuration
+    compute_infer: StatDuration
+    compute_output: StatDuration
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStatsSnapshot:
+    """The numbers of one version at one instant, in the words of the statistics extension.
+
+    Source: Open Inference Protocol, "Statistics Extension".
+    """
+
+    name: str
+    version: int
+    last_inference_ms: int
+    inference_count: int
+    execution_count: int
+    success: StatDuration
+    fail: StatDuration
+    queue: StatDuration
+    compute_input: StatDuration
+    compute_infer: StatDuration
+    compute_output: StatDuration
+    cache_hit: StatDuration
+    cache_miss: StatDuration
+    batches: tuple[BatchStat, ...]
+
+
+_MICRO = 1000
+LATENCY_BOUNDS_NS = tuple(
+    us * _MICRO
+    for us in (
+        *(50, 100, 250, 500),
+        *(1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000),
+        *(1_000_000, 2_500_000, 5_000_000, 10_000_000, 30_000_000),
+    )
+)
+"""Bucket bounds of every latency histogram, in nanoseconds: 50 us to 30 s."""
+
+BATCH_BOUNDS_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+"""Bucket bounds of the batch size histogram, in rows."""
+
+
+class ModelStats:
+    """The running numbers of one version. Owned by the event loop's thread.
+
+    Attributes:
+        name, version: whose numbers these are.
+        outcomes: requests ended, by outcome: ``ok`` or an error code.
+        request_ns: server-side time of answered requests, from the first byte's arrival at the
+            application to the answer being ready to encode.
+        queue_ns: waiting for an instance.
+        batch_wait_ns: a batch waiting for company while an instance was idle.
+        execute_ns: one execution of a batch.
+        batch_rows: rows per execution.
+        merge_ns, split_ns: sums over executions.
+        fail_ns: sum over failed requests.
+        rows: rows answered.
+        last_wall_ns: wall clock of the last answered request.
+        queue_requests, queue_bytes: what waits now.
+        busy: instances computing now.
+        instances: instances there are.
+        inline: whether executions run on the event loop now.
+        load_s: how long the load took, warm-up included.
+        executions: per batch size, the count and the sums of merging, executing, splitting.
+    """
+
+    def __init__(self, name: str, version: int) -> None:
+        self.name = name
+        self.version = version
+        self.outcomes: dict[str, int] = {}
+        self.request_ns = Histogram(LATENCY_BOUNDS_NS)
+        self.queue_ns = Histogram(LATENCY_BOUNDS_NS)
+        self.batch_wait_ns = Histogram(LATENCY_BOUNDS_NS)
+        self.execute_ns = Histogram(LATENCY_BOUNDS_NS)
+        self.batch_rows = Histogram(BATCH_BOUNDS_ROWS)
+        self.fail_ns = 0
+        self.rows = 0
+        self.last_wall_ns = 0
+        self.queue_requests = 0
+        self.queue_bytes = 0
+        self.busy = 0
+        self.instances = 0
+        self.inline = False
+        self.load_s = 0.0
+        self.executions: dict[int, list[int]] = {}
+
+    def executed(self, rows: int, merge_ns: int, execute_ns: int, split_ns: int) -> None:
+        """Count one execution of a batch of ``rows`` rows."""
+        self.execute_ns.observe(execute_ns)
+        self.batch_rows.observe(rows)
+        sums = self.executions.get(rows)
+        if sums is None:
+            sums = self.executions[rows] = [0, 0, 0, 0]
+        sums[0] += 1
+        sums[1] += merge_ns
+        sums[2] += execute_ns
+        sums[3] += split_ns
+
+    def answered(self, rows: int, request_ns: int, queue_ns: int) -> None:
+        """Count one request that got its answer."""
+        self.outcomes["ok"] = self.outcomes.get("ok", 0) + 1
+        self.rows += rows
+        self.request_ns.observe(request_ns)
+        self.queue_ns.observe(queue_ns)
+
+    def failed(self, code: str, request_ns: int) -> None:
+        """Count one request that ended in an error of this code."""
+        self.outcomes[code] = self.outcomes.get(code, 0) + 1
+        self.fail_ns += request_ns
+
+    def snapshot(self) -> ModelStatsSnapshot:
+        """The numbers now."""
+        ok = self.outcomes.get("ok", 0)
+        count, merge_ns, execute_ns, split_ns = (
+            (sum(column) for column in zip(*self.executions.values(), strict=True))
+            if self.executions
+            else (0, 0, 0, 0)
+        )
+        return ModelStatsSnapshot(
+            name=self.name,
+            version=self.version,
+            last_inference_ms=self.last_wall_ns // 1_000_000,
+            inference_count=self.rows,
+            execution_count=count,
+            success=StatDuration(ok, int(self.request_ns.total)),
+            fail=StatDuration(sum(self.outcomes.values()) - ok, self.fail_ns),
+            queue=StatDuration(ok, int(self.queue_ns.total)),
+            compute_input=StatDuration(count, merge_ns),
+            compute_infer=StatDuration(count, execute_ns),
+            compute_output=StatDuration(count, split_ns),
+            cache_hit=StatDuration(),
+            cache_miss=StatDuration(),
+            batches=tuple(
+                BatchStat(
+                    rows,
+                    StatDuration(sums[0], sums[1]),
+                    StatDuration(sums[0], sums[2]),
+                    StatDuration(sums[0], sums[3]),
+                )
+                for rows, sums in sorted(self.executions.items())
+            ),
+        )
+
+
+class EdgeStats:
+    """What happened to requests that never reached a model. Owned by the event loop's thread.
+
+    Attributes:
+        rejected: requests by (protocol, error code).
+    """
+
+    def __init__(self) -> None:
+        self.rejected: dict[tuple[str, str], int] = {}
+
+    def reject(self, protocol: str, code: str) -> None:
+        """Count one."""
+        key = (protocol, code)
+        self.rejected[key] = self.rejected.get(key, 0) + 1
