@@ -1,0 +1,1 @@
+"""An artifact that computes: framework adapters and instances."""

@@ -1,0 +1,151 @@
+"""Instance: one copy of a model with something to run it on.
+
+The scheduler knows only the protocol, so that a copy may live on a thread (here) or in a process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import queue
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from penstock.core.clock import Clock, SystemClock
+from penstock.core.errors import InvalidInput, ModelFailed, PenstockError
+from penstock.core.ids import ServableId
+from penstock.core.messages import Parameter
+from penstock.core.tensor import Tensor
+from penstock.runtime.executable import Executable, ExecuteResult
+
+_log = logging.getLogger("penstock.runtime")
+
+_CLOSE_TIMEOUT_S = 10.0
+
+
+class Work(NamedTuple):
+    """One batch to compute.
+
+    Attributes:
+        inputs: merged tensors.
+        parameters: what all requests of the batch share.
+    """
+
+    inputs: Sequence[Tensor]
+    parameters: Mapping[str, Parameter]
+
+
+class Execution(NamedTuple):
+    """One batch computed.
+
+    Attributes:
+        result: the outputs, or the error that all of the batch share.
+        started_ns, ended_ns: monotonic nanoseconds around the model's own time.
+    """
+
+    result: ExecuteResult | PenstockError
+    started_ns: int
+    ended_ns: int
+
+
+class Instance(Protocol):
+    """One copy of a model. One piece of work at a time."""
+
+    @property
+    def can_inline(self) -> bool:
+        """Whether ``run`` may be called on the event loop."""
+        ...
+
+    def submit(self, work: Work, on_done: Callable[[Execution], None]) -> None:
+        """Compute elsewhere; ``on_done`` is called on the event loop's thread.
+
+        Concurrency: event loop's thread; only while no other work is under way.
+        """
+        ...
+
+    def run(self, work: Work) -> Execution:
+        """Compute here and now, on the caller's thread; only while no work is under way."""
+        ...
+
+    async def close(self) -> None:
+        """Wait for the work under way, then give everything back."""
+        ...
+
+
+class ThreadInstance:
+    """A copy that computes on a thread of its own.
+
+    A thread cannot be killed: work that hangs keeps its instance until it returns; the
+    scheduler answers the requests at their deadline all the same.
+    """
+
+    def __init__(
+        self,
+        id: ServableId,  # noqa: A002  # the field's name everywhere
+        executable: Executable,
+        loop: asyncio.AbstractEventLoop,
+        clock: Clock | None = None,
+    ) -> None:
+        self._id = id
+        self._executable = executable
+        self._loop = loop
+        self._now_ns = (clock or SystemClock()).monotonic_ns
+        self._stopped = asyncio.Event()
+        self._inbox: queue.SimpleQueue[tuple[Work, Callable[[Execution], None]] | None] = (
+            queue.SimpleQueue()
+        )
+        self._thread: threading.Thread | None = None
+
+    @property
+    def can_inline(self) -> bool:
+        """Whether the model only computes."""
+        return self._executable.inline_safe
+
+    def submit(self, work: Work, on_done: Callable[[Execution], None]) -> None:
+        """Compute on the instance's thread, which starts with its first work."""
+        if self._thread is None:
+            self._thread = threading.Thread(
+                target=self._work, name=f"penstock-{self._id.name}-{self._id.version}", daemon=True
+            )
+            self._thread.start()
+        self._inbox.put((work, on_done))
+
+    def run(self, work: Work) -> Execution:
+        """Compute on the caller's thread."""
+        started_ns = self._now_ns()
+        result: ExecuteResult | PenstockError
+        try:
+            result = self._executable.execute(work.inputs, work.parameters)
+        except InvalidInput as err:
+            result = ExecuteResult((), {err.index: err})
+        except PenstockError as err:
+            result = err
+        except Exception as err:  # noqa: BLE001  # the edge between our code and the model's
+            _log.exception("%s raised", self._id)
+            result = ModelFailed(f"model {self._id} failed: {type(err).__name__}: {err}")
+        return Execution(result, started_ns, self._now_ns())
+
+    async def close(self) -> None:
+        """Stop the thread after its work, then close the executable.
+
+        Work that has not returned after ``_CLOSE_TIMEOUT_S`` is left to itself with its memory.
+        """
+        if self._thread is not None:
+            self._inbox.put(None)
+            try:
+                await asyncio.wait_for(self._stopped.wait(), _CLOSE_TIMEOUT_S)
+            except TimeoutError:
+                _log.error("%s hangs; its thread and memory are left behind", self._id)
+                return
+        self._executable.close()
+
+    def _work(self) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            while (item := self._inbox.get()) is not None:
+                work, on_done = item
+                execution = self.run(work)
+                self._loop.call_soon_threadsafe(on_done, execution)
+                del item, work, on_done, execution
+            self._loop.call_soon_threadsafe(self._stopped.set)

@@ -1,0 +1,130 @@
+"""RequestQueue: bounded by requests and bytes, ordered by priority, then by arrival."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Hashable, Iterator
+
+from penstock.core.errors import Overloaded
+from penstock.core.messages import InferRequest
+from penstock.core.tensor import Tensor
+from penstock.repository.manifest import Queue
+
+DEFAULT_PRIORITY = 10
+"""The level of a request that asks for none (priority 0)."""
+
+Outcome = asyncio.Future[tuple[Tensor, ...]]
+
+
+class Waiting:
+    """One request in the queue or in execution. Owned by the event loop's thread.
+
+    Attributes:
+        request: what is asked.
+        rows: rows it brings.
+        num_bytes: bytes of its inputs.
+        key, bucket: what it merges with (see ``batch_policy.Candidate``).
+        length: size of its padded axis; -1: it has none.
+        arrived_ns: when it came.
+        deadline_ns: when its outcome is due.
+        outcome: its outputs, or its error; set exactly once.
+        timer: fires at the deadline.
+    """
+
+    __slots__ = (
+        "arrived_ns",
+        "bucket",
+        "deadline_ns",
+        "key",
+        "length",
+        "num_bytes",
+        "outcome",
+        "request",
+        "rows",
+        "timer",
+    )
+
+    def __init__(
+        self,
+        request: InferRequest,
+        rows: int,
+        *,
+        arrived_ns: int,
+        deadline_ns: int,
+        outcome: Outcome,
+    ) -> None:
+        self.request = request
+        self.rows = rows
+        self.num_bytes = sum(tensor.num_bytes for tensor in request.inputs)
+        self.key: Hashable = None
+        self.bucket = 0
+        self.length = -1
+        self.arrived_ns = arrived_ns
+        self.deadline_ns = deadline_ns
+        self.outcome = outcome
+        self.timer: asyncio.TimerHandle | None = None
+
+
+class RequestQueue:
+    """Requests that wait for an instance.
+
+    Law: ``num_requests <= options.max_requests`` and ``num_bytes <= options.max_bytes``, always.
+
+    Attributes:
+        num_requests: how many wait.
+        num_bytes: bytes of their inputs.
+    """
+
+    def __init__(self, options: Queue) -> None:
+        self._options = options
+        self._levels: dict[int, dict[Waiting, None]] = {}
+        self.num_requests = 0
+        self.num_bytes = 0
+
+    def admit(self, model: str, num_requests: int, num_bytes: int, retry_after_s: float) -> None:
+        """See whether so much may still wait.
+
+        Raises:
+            Overloaded: it may not; names the bound and what waits.
+        """
+        if self.num_requests + num_requests > self._options.max_requests:
+            raise Overloaded(
+                f"model '{model}' is busy: {self.num_requests} requests wait and "
+                f"{self._options.max_requests} may. Try again later",
+                retry_after_s=retry_after_s,
+            )
+        if self.num_bytes + num_bytes > self._options.max_bytes:
+            raise Overloaded(
+                f"model '{model}' is busy: {self.num_bytes} bytes of inputs wait, {num_bytes} more "
+                f"came and {int(self._options.max_bytes)} may wait. Try again later",
+                retry_after_s=retry_after_s,
+            )
+
+    def push(self, waiting: Waiting) -> None:
+        """Add a request that was admitted."""
+        level = waiting.request.priority or DEFAULT_PRIORITY
+        self._levels.setdefault(level, {})[waiting] = None
+        self.num_requests += 1
+        self.num_bytes += waiting.num_bytes
+
+    def discard(self, waiting: Waiting) -> bool:
+        """Take a request out, wherever it stands; False: it was not there (any more)."""
+        level = waiting.request.priority or DEFAULT_PRIORITY
+        requests = self._levels.get(level)
+        if requests is None or waiting not in requests:
+            return False
+        del requests[waiting]
+        if not requests:
+            del self._levels[level]
+        self.num_requests -= 1
+        self.num_bytes -= waiting.num_bytes
+        return True
+
+    def __iter__(self) -> Iterator[Waiting]:
+        """The requests in the order in which they should run."""
+        for level in sorted(self._levels):
+            yield from self._levels[level]
+
+    def __len__(self) -> int:
+        """How many wait."""
+        return self.num_requests

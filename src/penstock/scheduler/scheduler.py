@@ -1,0 +1,401 @@
+"""Scheduler: a model's queue and instances, as one Servable.
+
+Everything here runs on the event loop's thread; only ``Instance.submit`` leaves it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+from penstock.core.clock import Clock, SystemClock
+from penstock.core.errors import DeadlineExceeded, InvalidInput, NotReady, PenstockError
+from penstock.core.ids import ServableId
+from penstock.core.messages import InferRequest, InferResponse
+from penstock.core.signature import ModelSignature
+from penstock.core.tensor import Tensor
+from penstock.repository.manifest import Manifest
+from penstock.runtime.instance import Execution, Instance, Work
+from penstock.scheduler.batch import Member, Tensors, merge, split
+from penstock.scheduler.batch_policy import Candidate, WaitUntil, choose_batch
+from penstock.scheduler.inline_policy import first_state, next_state
+from penstock.scheduler.padding import Padding
+from penstock.scheduler.request_queue import RequestQueue, Waiting
+from penstock.telemetry.stats import ModelStats
+
+_MAX_BATCH_SIZE = 32
+_WINDOW = 4
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What a loaded version is, for metadata and for the scheduler.
+
+    Attributes:
+        id: which version.
+        runtime: the runtime's name.
+        platform: the protocol's name for framework and format.
+        signature: what it takes and gives, manifest applied.
+        manifest: its manifest.
+        warm_up_ns: its shortest execution during warm-up.
+    """
+
+    id: ServableId
+    runtime: str
+    platform: str
+    signature: ModelSignature
+    manifest: Manifest = field(default_factory=Manifest)
+    warm_up_ns: int = 2**62
+
+    @property
+    def max_batch_size(self) -> int:
+        """The most rows of one execution; 0: the model takes no batch dimension."""
+        if not self.signature.batched:
+            return 0
+        declared = self.manifest.max_batch_size
+        return _MAX_BATCH_SIZE if declared is None else declared
+
+
+class Scheduler:
+    """Admits, queues, merges, runs, splits. A ``core.Servable``.
+
+    Attributes:
+        info: what it serves.
+        signature: the model's.
+        stats: what it did.
+    """
+
+    def __init__(
+        self,
+        info: ModelInfo,
+        instances: Sequence[Instance],
+        *,
+        loop: asyncio.AbstractEventLoop,
+        clock: Clock | None = None,
+    ) -> None:
+        self.info = info
+        self.signature = info.signature
+        self.stats = ModelStats(info.id.name, info.id.version)
+        self.stats.instances = len(instances)
+        self._instances = tuple(instances)
+        self._idle = list(instances)
+        self._loop = loop
+        self._clock = clock or SystemClock()
+        self._now_ns = self._clock.monotonic_ns
+        self._max_rows = info.max_batch_size
+        self._batching = info.manifest.batching
+        self._queue_options = info.manifest.queue
+        pad = self._batching.pad
+        self._padding = Padding.resolve(pad, info.signature) if pad else None
+        self._queue = RequestQueue(info.manifest.queue)
+        self._singles: list[Waiting] = []
+        self._wake_up: asyncio.TimerHandle | None = None
+        self._closed = False
+        self._idle_since_ns = 0
+        self._may_inline = info.manifest.instances.inline == "auto" and all(
+            instance.can_inline for instance in instances
+        )
+        self._inline = first_state(info.warm_up_ns, allowed=self._may_inline)
+        self.stats.inline = self._inline.inline
+        self._one_shape = all(
+            -1 not in s.shape[1:] and not s.optional for s in info.signature.inputs
+        )
+
+    async def infer(self, request: InferRequest) -> InferResponse:
+        """Answer one request; see ``core.Servable.infer``.
+
+        An idle model that is fast enough answers here and now, without a queue, a task or a
+        timer; everything else waits for an instance.
+        """
+        timeline = request.timeline
+        arrived_ns = self._now_ns()
+        if not timeline.started_ns:
+            timeline.started_ns = arrived_ns
+        timeline.queued_ns = arrived_ns
+        try:
+            rows = self.signature.check(self.info.id.name, request.inputs, request.outputs)
+            deadline_ns = self._deadline(request, arrived_ns)
+            if self._inline.inline and self._idle and rows <= self._max_rows and not self._queue:
+                outputs = self._infer_now(request, rows, arrived_ns, deadline_ns)
+            elif rows > self._max_rows > 0:
+                outputs = await self._infer_chunks(request, rows, arrived_ns, deadline_ns)
+            else:
+                waiting = self._waiting(request, rows, arrived_ns, deadline_ns)
+                outputs = await self._infer_queued([waiting])
+        except PenstockError as err:
+            self.stats.failed(err.code, self._now_ns() - timeline.started_ns)
+            raise
+        except asyncio.CancelledError:
+            self.stats.failed("cancelled", self._now_ns() - timeline.started_ns)
+            raise
+        ended_ns = self._now_ns()
+        self.stats.answered(
+            rows, ended_ns - timeline.started_ns, timeline.executing_ns - arrived_ns
+        )
+        self.stats.last_wall_ns = self._clock.wall_ns()
+        return InferResponse(
+            self.info.id.name,
+            self.info.id.version,
+            outputs if request.outputs is None else _select(outputs, request.outputs),
+            request.id,
+        )
+
+    async def close(self) -> None:
+        """Refuse new requests and close the instances; no request is in flight."""
+        self._closed = True
+        if self._wake_up is not None:
+            self._wake_up.cancel()
+        for instance in self._instances:
+            await instance.close()
+
+    def _deadline(self, request: InferRequest, now_ns: int) -> int:
+        if self._closed:
+            raise NotReady(f"{self.info.id} is not at ready state")
+        if request.deadline is None:
+            return now_ns + int(self._queue_options.default_timeout_s * 1e9)
+        if request.deadline.expired(now_ns):
+            raise self._too_late()
+        return request.deadline.at_ns
+
+    def _infer_now(
+        self, request: InferRequest, rows: int, arrived_ns: int, deadline_ns: int
+    ) -> Tensors:
+        """The whole of a request's life in one call, for models fast enough."""
+        waiting = Waiting(
+            request,
+            rows,
+            arrived_ns=arrived_ns,
+            deadline_ns=deadline_ns,
+            outcome=self._loop.create_future(),
+        )
+        if self._padding is not None:
+            waiting.length = self._padding.length(request.inputs)
+        instance = self._idle.pop()
+        try:
+            self._run_here([waiting], instance)
+        finally:
+            self._idle.append(instance)
+        return waiting.outcome.result()
+
+    async def _infer_chunks(
+        self, request: InferRequest, rows: int, arrived_ns: int, deadline_ns: int
+    ) -> Tensors:
+        """A request larger than a batch runs as several and comes back as one."""
+        chunks = []
+        for start in range(0, rows, self._max_rows):
+            stop = start + self._max_rows
+            inputs = tuple(tensor.rows(start, stop) for tensor in request.inputs)
+            part = InferRequest(
+                request.model,
+                inputs,
+                parameters=request.parameters,
+                priority=request.priority,
+                timeline=request.timeline,
+            )
+            size = inputs[0].shape[0]
+            chunks.append(self._waiting(part, size, arrived_ns, deadline_ns))
+        return await self._infer_queued(chunks)
+
+    async def _infer_queued(self, parts: list[Waiting]) -> Tensors:
+        self._queue.admit(
+            self.info.id.name, len(parts), sum(p.num_bytes for p in parts), self._retry_after_s()
+        )
+        for part in parts:
+            self._queue.push(part)
+            part.timer = self._loop.call_later(
+                (part.deadline_ns - part.arrived_ns) / 1e9, self._expire, part
+            )
+        self._count_queue()
+        self._dispatch()
+        try:
+            results = [await part.outcome for part in parts]
+        finally:
+            for part in parts:
+                self._forget(part)
+        return results[0] if len(results) == 1 else merge(results)
+
+    def _waiting(
+        self, request: InferRequest, rows: int, arrived_ns: int, deadline_ns: int
+    ) -> Waiting:
+        waiting = Waiting(
+            request,
+            rows,
+            arrived_ns=arrived_ns,
+            deadline_ns=deadline_ns,
+            outcome=self._loop.create_future(),
+        )
+        if self._max_rows > 1 and rows > 0:
+            padding = self._padding
+            if padding is not None:
+                waiting.length = padding.length(request.inputs)
+                waiting.bucket = padding.bucket(waiting.length)
+            waiting.key = self._merge_key(request, padding)
+        return waiting
+
+    def _merge_key(self, request: InferRequest, padding: Padding | None) -> object:
+        """Requests of one key merge: same inputs, same shapes beyond the rows and the padding."""
+        if self._one_shape and not request.parameters:
+            return ()
+        shapes = []
+        for tensor in request.inputs:
+            shape = list(tensor.shape[1:])
+            if padding is not None and tensor.name in padding.inputs:
+                shape[padding.axis - 1] = -1
+            shapes.append((tensor.name, *shape))
+        return (*sorted(shapes), *sorted((k, str(v)) for k, v in request.parameters.items()))
+
+    def _dispatch(self) -> None:
+        """Give waiting requests to idle instances until one of both runs out."""
+        while self._idle and (self._singles or self._queue):
+            batch = self._next_batch()
+            if batch is None:
+                break
+            if not batch:
+                continue
+            instance = self._idle.pop()
+            if self._inline.inline:
+                self._run_here(batch, instance)
+                self._idle.append(instance)
+            else:
+                self._submit(batch, instance)
+        self._count_queue()
+
+    def _next_batch(self) -> list[Waiting] | None:
+        """The live requests to run next; empty: they had all expired; None: wait."""
+        now_ns = self._now_ns()
+        if self._singles:
+            batch = [self._singles.pop()]
+        else:
+            window = list(islice(self._queue, max(1, self._max_rows * _WINDOW)))
+            candidates = [Candidate(w.rows, w.key, w.bucket, w.arrived_ns) for w in window]
+            choice = choose_batch(candidates, now_ns, self._max_rows, self._batching)
+            if isinstance(choice, WaitUntil):
+                self._wake_at(choice.at_ns, now_ns)
+                return None
+            batch = [window[index] for index in choice.indices]
+            for waiting in batch:
+                self._queue.discard(waiting)
+            gated_ns = max(batch[0].arrived_ns, self._idle_since_ns)
+            self.stats.batch_wait_ns.observe(max(0, now_ns - gated_ns))
+        live = []
+        for waiting in batch:
+            if waiting.outcome.done():
+                continue
+            if now_ns >= waiting.deadline_ns:
+                waiting.outcome.set_exception(self._too_late())
+            else:
+                live.append(waiting)
+        return live
+
+    def _run_here(self, batch: list[Waiting], instance: Instance) -> None:
+        started_ns = self._now_ns()
+        work = self._merge(batch)
+        execution = instance.run(work)
+        self._finish(batch, execution, execution.started_ns - started_ns)
+
+    def _submit(self, batch: list[Waiting], instance: Instance) -> None:
+        started_ns = self._now_ns()
+        work = self._merge(batch)
+        merge_ns = self._now_ns() - started_ns
+        self.stats.busy += 1
+
+        def on_done(execution: Execution) -> None:
+            self.stats.busy -= 1
+            self._finish(batch, execution, merge_ns)
+            self._idle.append(instance)
+            self._idle_since_ns = execution.ended_ns
+            self._dispatch()
+
+        instance.submit(work, on_done)
+
+    def _merge(self, batch: list[Waiting]) -> Work:
+        request = batch[0].request
+        if len(batch) == 1 and self._padding is None:
+            return Work(request.inputs, request.parameters)
+        return Work(merge([w.request.inputs for w in batch], self._padding), request.parameters)
+
+    def _finish(self, batch: list[Waiting], execution: Execution, merge_ns: int) -> None:
+        """Give each request of a batch its outcome, and learn from the time it took."""
+        self._inline = next_state(
+            self._inline, execution.ended_ns - execution.started_ns, allowed=self._may_inline
+        )
+        self.stats.inline = self._inline.inline
+        outcomes = self._outcomes(batch, execution)
+        if isinstance(outcomes, PenstockError) and len(batch) > 1:
+            self._singles.extend(reversed(batch))  # find out whose fault it is
+            return
+        for index, waiting in enumerate(batch):
+            timeline = waiting.request.timeline
+            timeline.executing_ns = execution.started_ns
+            timeline.executed_ns = execution.ended_ns
+            if waiting.outcome.done():
+                continue
+            outcome = outcomes if isinstance(outcomes, PenstockError) else outcomes[index]
+            if isinstance(outcome, PenstockError):
+                waiting.outcome.set_exception(outcome)
+            else:
+                waiting.outcome.set_result(outcome)
+        self.stats.executed(
+            sum(w.rows for w in batch),
+            merge_ns,
+            execution.ended_ns - execution.started_ns,
+            self._now_ns() - execution.ended_ns,
+        )
+
+    def _outcomes(
+        self, batch: list[Waiting], execution: Execution
+    ) -> list[Tensors | InvalidInput] | PenstockError:
+        result = execution.result
+        if isinstance(result, PenstockError):
+            return result
+        if not result.outputs and result.invalid and len(batch) > 1:
+            return next(iter(result.invalid.values()))  # nothing was computed: ask one by one
+        members = [Member(w.rows, w.length) for w in batch]
+        try:
+            return split(result, members, self.signature, self._padding)
+        except PenstockError as err:
+            return err
+
+    def _expire(self, waiting: Waiting) -> None:
+        if not waiting.outcome.done():
+            self._queue.discard(waiting)
+            self._count_queue()
+            waiting.outcome.set_exception(self._too_late())
+
+    def _forget(self, waiting: Waiting) -> None:
+        """Leave nothing behind, whether it was answered, failed or taken back."""
+        if waiting.timer is not None:
+            waiting.timer.cancel()
+        if self._queue.discard(waiting):
+            self._count_queue()
+        if not waiting.outcome.done():
+            waiting.outcome.cancel()
+        elif not waiting.outcome.cancelled():
+            waiting.outcome.exception()  # read, so that asyncio does not complain
+
+    def _wake_at(self, at_ns: int, now_ns: int) -> None:
+        if self._wake_up is not None:
+            self._wake_up.cancel()
+        self._wake_up = self._loop.call_later(max(0, at_ns - now_ns) / 1e9, self._dispatch)
+
+    def _retry_after_s(self) -> float:
+        """About how long the queue as it stands will take."""
+        batches = 1 + len(self._queue) // max(1, self._max_rows * len(self._instances))
+        return max(1.0, batches * self._inline.mean_ns / 1e9)
+
+    def _too_late(self) -> DeadlineExceeded:
+        return DeadlineExceeded(
+            f"model '{self.info.id.name}' did not answer within the request's time; give it more "
+            "with the 'timeout' parameter, or send less at once"
+        )
+
+    def _count_queue(self) -> None:
+        self.stats.queue_requests = self._queue.num_requests
+        self.stats.queue_bytes = self._queue.num_bytes
+
+
+def _select(outputs: Tensors, names: tuple[str, ...]) -> tuple[Tensor, ...]:
+    by_name = {tensor.name: tensor for tensor in outputs}
+    return tuple(by_name[name] for name in names)
