@@ -1,0 +1,133 @@
+"""Settings -> the object graph of one server. Constructor injection only; nothing starts here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from penstock import __version__
+from penstock.app.memory import available_memory
+from penstock.app.model_loader import ModelLoader
+from penstock.app.settings import LifecycleSettings, Settings
+from penstock.core.clock import SystemClock
+from penstock.core.messages import InferRequest, InferResponse
+from penstock.core.servable import InferenceClient
+from penstock.core.status import VersionStatus
+from penstock.lifecycle.harness import LoadOptions
+from penstock.lifecycle.manager import Manager, ManagerOptions
+from penstock.lifecycle.source_adapter import ModelControl
+from penstock.lifecycle.transition_policy import availability_preserving, resource_preserving
+from penstock.repository.artifact import ArtifactRef, StoredModel
+from penstock.repository.filesystem_source import FileSystemSource
+from penstock.router.router import Router
+from penstock.runtime.blocking_client import BlockingClient
+from penstock.server.http import HttpApp
+from penstock.server.routes import Routes
+from penstock.server.service import ModelService
+from penstock.server.settings_api import LiveSettings
+from penstock.server.views import Views
+from penstock.telemetry.logs import LevelSwitch
+from penstock.telemetry.metrics import MetricsPage
+from penstock.telemetry.registry import StatsRegistry
+from penstock.telemetry.stats import EdgeStats
+
+_POLICIES = {
+    "availability": availability_preserving,
+    "resource": resource_preserving,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """The parts of a server that something is asked of after they are built.
+
+    Attributes:
+        source: where models come from.
+        control: who decides what of them serves.
+        service: the operations.
+        views: what is told of them.
+        live: the settings clients may change.
+        http_app: the ASGI application.
+    """
+
+    source: FileSystemSource
+    control: ModelControl
+    service: ModelService
+    views: Views
+    live: LiveSettings
+    http_app: HttpApp
+
+
+class _LateClient:
+    """An InferenceClient that is known before the router it stands for exists."""
+
+    def __init__(self) -> None:
+        self.target: InferenceClient | None = None
+
+    async def infer(self, request: InferRequest) -> InferResponse:
+        return await cast(InferenceClient, self.target).infer(request)
+
+
+def build(paths: Sequence[str], settings: Settings, switch: LevelSwitch) -> Assembly:
+    """Put a server together.
+
+    Args:
+        paths: files, folders and repositories to serve.
+        settings: everything else.
+        switch: of the logs.
+
+    Raises:
+        ConfigError: a path or a setting is wrong.
+
+    Concurrency: on the event loop that will run it.
+    """
+    loop = asyncio.get_running_loop()
+    clock, stats, edge = SystemClock(), StatsRegistry(), EdgeStats()
+    source = FileSystemSource(
+        paths, options=settings.watch.options(settings.model_control), clock=clock
+    )
+    client = _LateClient()
+    blocking = BlockingClient(client, loop)
+
+    def make_loader(artifact: ArtifactRef) -> ModelLoader:
+        return ModelLoader(artifact, client=blocking, stats=stats, clock=clock)
+
+    async def scan() -> Sequence[StoredModel]:
+        return await asyncio.to_thread(source.scan)
+
+    manager = Manager(
+        options=_manager_options(settings.lifecycle), clock=clock, available=available_memory
+    )
+    control = ModelControl(
+        manager, make_loader, settings.model_control, initial=settings.load_models, scan=scan
+    )
+    router = Router(manager)
+    client.target = router
+    service = ModelService(
+        router=router, manager=manager, control=control, stats=stats, edge=edge, clock=clock
+    )
+    live = LiveSettings(service, switch)
+
+    def statuses() -> list[VersionStatus]:
+        return manager.statuses()
+
+    page = MetricsPage(lambda: stats, statuses, edge)
+    views = Views(service, settings.server_name, __version__)
+    routes = Routes(service, views, live, page.render)
+    return Assembly(
+        source, control, service, views, live, HttpApp(service, routes, settings.http.limits)
+    )
+
+
+def _manager_options(settings: LifecycleSettings) -> ManagerOptions:
+    return ManagerOptions(
+        max_concurrent_loads=settings.max_concurrent_loads,
+        load=LoadOptions(
+            max_attempts=settings.load_attempts,
+            initial_backoff_s=settings.initial_backoff_s,
+            max_backoff_s=settings.max_backoff_s,
+        ),
+        transition_policy=_POLICIES[settings.transition],
+    )

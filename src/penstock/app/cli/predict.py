@@ -1,0 +1,5 @@
+"""stub"""
+
+
+def predict() -> None:
+    """Stub."""

@@ -1,0 +1,80 @@
+"""``penstock serve``."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Any
+
+import typer
+
+from penstock.app.load_settings import load_settings
+from penstock.core.errors import ConfigError
+
+
+def serve_command(
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH...",
+            help="Model files, model folders, repositories, or app.py:Class.",
+            show_default=False,
+        ),
+    ],
+    host: Annotated[str | None, typer.Option(help="Address to bind [127.0.0.1].")] = None,
+    http_port: Annotated[int | None, typer.Option(help="REST port; 0: any [8080].")] = None,
+    grpc_port: Annotated[int | None, typer.Option(help="gRPC port; 0: any [8081].")] = None,
+    config: Annotated[
+        str | None, typer.Option(help="Settings file [penstock.yaml where there is one].")
+    ] = None,
+    model_control: Annotated[
+        str | None, typer.Option(help="watch, explicit or none [watch].")
+    ] = None,
+    load_model: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="With explicit control: load this model at start; repeatable, * for all."
+        ),
+    ] = None,
+    log_format: Annotated[str | None, typer.Option(help="human or json [human].")] = None,
+    log_level: Annotated[
+        str | None, typer.Option(help="debug, info, warning or error [info].")
+    ] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any other setting, as name=value; repeatable."),
+    ] = None,
+) -> None:
+    """Serve models over REST and gRPC until Ctrl-C or SIGTERM."""
+    flags: dict[str, Any] = dict(_pair(text) for text in setting or ())
+    given = {
+        "host": host,
+        "http.port": http_port,
+        "grpc.port": grpc_port,
+        "model_control": model_control,
+        "load_models": load_model,
+        "telemetry.log_format": log_format,
+        "telemetry.log_level": log_level,
+    }
+    flags |= {name: value for name, value in given.items() if value is not None}
+    settings, _ = load_settings(config=config, environ=os.environ, flags=flags)
+    import uvloop
+
+    from penstock.app.serve import serve
+
+    uvloop.run(serve(paths, settings, _announce))
+
+
+async def _announce(server: Any) -> None:
+    """Say what is served, and how to ask for it."""
+    import asyncio
+
+    from penstock.app.cli.banner import print_banner
+
+    await asyncio.to_thread(print_banner, server)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ConfigError(f"--set takes name=value, got '{text}'")
+    return name.strip(), value

@@ -1,0 +1,124 @@
+"""Run a server from start to drain."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any
+
+from penstock.app.build import Assembly, build
+from penstock.app.settings import Settings
+from penstock.server.drain import drain
+from penstock.server.http_server import HttpServer, free_port
+from penstock.telemetry.logs import configure
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+Stop = Callable[[float], Awaitable[None]]
+
+
+class RunningServer:
+    """A server that listens.
+
+    Attributes:
+        assembly: its parts.
+        host: the address it is bound to.
+        http_port: the HTTP port.
+        grpc_port: the gRPC port; 0: there is none.
+    """
+
+    def __init__(self, assembly: Assembly, host: str, http_port: int, grpc_port: int) -> None:
+        self.assembly = assembly
+        self.host = host
+        self.http_port = http_port
+        self.grpc_port = grpc_port
+
+
+async def serve(
+    paths: Sequence[str],
+    settings: Settings,
+    on_ready: Callable[[RunningServer], Awaitable[None]] | None = None,
+) -> None:
+    """Serve until SIGTERM or SIGINT, then drain.
+
+    The HTTP port answers from the first moment (alive, not ready); gRPC follows when the models
+    are there, so that its import delays nobody's first prediction.
+
+    Args:
+        paths: files, folders and repositories to serve.
+        settings: everything else.
+        on_ready: awaited once, when every model is ready or has failed.
+
+    Raises:
+        ConfigError: a path, a setting or a port is wrong; nothing is left behind.
+    """
+    http_port = free_port(settings.host, settings.http.port, "HTTP")
+    grpc_port = free_port(settings.host, settings.grpc.port, "gRPC") if settings.grpc.enabled else 0
+    telemetry = settings.telemetry
+    assembly = build(paths, settings, configure(telemetry.log_format, telemetry.log_level))
+    stopped = _stop_event()
+    source = asyncio.create_task(assembly.source.run(assembly.control), name="source")
+    doors: list[Stop] = []
+    try:
+        await asyncio.sleep(0)  # the source takes its first look
+        if source.done():
+            source.result()
+        http = HttpServer(assembly.http_app, settings.host, http_port, settings.http.backlog)
+        http.start()
+        doors.append(http.stop)
+        await _first_of(assembly.service.manager.wait_loaded(), source, stopped)
+        if settings.grpc.enabled and not stopped.is_set():
+            doors.append(await _start_grpc(assembly, settings, grpc_port))
+        assembly.service.has_started = True
+        if on_ready is not None and not stopped.is_set():
+            await on_ready(RunningServer(assembly, settings.host, http_port, grpc_port))
+        await _first_of(stopped.wait(), source, stopped)
+    finally:
+        source.cancel()
+        await asyncio.gather(source, return_exceptions=True)
+        await drain(assembly.service, stop_accepting=doors, timeout_s=settings.drain_timeout_s)
+
+
+def _stop_event() -> asyncio.Event:
+    """Set by the first SIGTERM or SIGINT; a second one ends the process at once."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_signal() -> None:
+        stopped.set()
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
+
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, on_signal)
+    return stopped
+
+
+async def _first_of(
+    work: Coroutine[Any, Any, object], source: asyncio.Task[None], stopped: asyncio.Event
+) -> None:
+    """Wait for ``work``, unless the server is stopped or its source breaks before.
+
+    Raises:
+        PenstockError: what broke the source.
+    """
+    tasks = [asyncio.create_task(work), asyncio.create_task(stopped.wait())]
+    try:
+        await asyncio.wait([*tasks, source], return_when=asyncio.FIRST_COMPLETED)
+        if source.done():
+            source.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _start_grpc(assembly: Assembly, settings: Settings, port: int) -> Stop:
+    from penstock.server.grpc import GrpcOptions, GrpcServer  # gRPC takes long to import
+
+    options = GrpcOptions(max_message_bytes=settings.grpc.max_message_bytes)
+    server = GrpcServer(assembly.service, assembly.views, assembly.live, options)
+    await server.start(f"{settings.host}:{port}")
+    return server.stop

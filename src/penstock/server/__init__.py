@@ -1,0 +1,1 @@
+"""Sockets: ASGI, gRPC, drain."""

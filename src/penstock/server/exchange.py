@@ -1,0 +1,130 @@
+"""One HTTP request as the routes see it: its headers, its body within limits, its answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, NamedTuple, TypeAlias
+
+import msgspec
+
+from penstock.core.errors import Cancelled, DeadlineExceeded, InvalidArgument, TooLarge
+from penstock.server.compression import decompress
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+Headers: TypeAlias = "dict[bytes, bytes]"
+
+JSON = b"application/json"
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Bounds of one HTTP request.
+
+    Attributes:
+        max_body_bytes: the most a body may take, as it came and unpacked.
+        body_timeout_s: how long a client may take to send its body, in seconds.
+    """
+
+    max_body_bytes: int = 1024 * 1024 * 1024
+    body_timeout_s: float = 60.0
+
+
+class Answer(NamedTuple):
+    """An HTTP answer.
+
+    Attributes:
+        status: HTTP status.
+        body: the bytes.
+        content_type: its type.
+        headers: further headers.
+    """
+
+    status: int
+    body: bytes = b""
+    content_type: bytes = JSON
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+def json_answer(value: object, status: int = 200) -> Answer:
+    """An answer of JSON."""
+    return Answer(status, msgspec.json.encode(value))
+
+
+async def read_body(headers: Headers, receive: Receive, limits: Limits) -> bytes:
+    """Take in a request's body and unpack it.
+
+    Raises:
+        TooLarge: it crosses the limit, announced, as it comes, or unpacked.
+        DeadlineExceeded: the client sends too slowly.
+        Cancelled: the client went away before it had sent everything.
+        InvalidArgument: it is corrupt.
+    """
+    length = headers.get(b"content-length", b"")
+    if length.isdigit() and int(length) > limits.max_body_bytes:
+        raise _too_large(int(length), limits)
+    message = await _first_message(receive, limits)
+    body: bytes = message.get("body", b"")
+    if message.get("more_body"):
+        body = await _rest_of_body(body, receive, limits)
+    if len(body) > limits.max_body_bytes:
+        raise _too_large(len(body), limits)
+    encoding = headers.get(b"content-encoding")
+    if encoding is None:
+        return body
+    return decompress(body, encoding.decode("latin-1"), limits.max_body_bytes)
+
+
+def header_length(headers: Headers) -> int | None:
+    """The ``Inference-Header-Content-Length`` header; None: there is none.
+
+    Raises:
+        InvalidArgument: it is no number.
+    """
+    text = headers.get(b"inference-header-content-length")
+    if text is None:
+        return None
+    if not text.strip().isdigit():
+        raise InvalidArgument(
+            "header 'Inference-Header-Content-Length' should be a number of bytes, "
+            f"got '{text.decode('latin-1')}'"
+        )
+    return int(text)
+
+
+async def _first_message(receive: Receive, limits: Limits) -> Message:
+    async with asyncio.timeout(limits.body_timeout_s):
+        message = await receive()
+    if message["type"] != "http.request":
+        raise Cancelled("the client went away before its request was complete")
+    return message
+
+
+async def _rest_of_body(first: bytes, receive: Receive, limits: Limits) -> bytes:
+    parts, size = [first], len(first)
+    try:
+        async with asyncio.timeout(limits.body_timeout_s):
+            while True:
+                message = await receive()
+                if message["type"] != "http.request":
+                    raise Cancelled("the client went away before its request was complete")
+                part = message.get("body", b"")
+                parts.append(part)
+                size += len(part)
+                if size > limits.max_body_bytes:
+                    raise _too_large(size, limits)
+                if not message.get("more_body"):
+                    return b"".join(parts)
+    except TimeoutError as err:
+        raise DeadlineExceeded(
+            f"the body did not come within {limits.body_timeout_s:g} seconds"
+        ) from err
+
+
+def _too_large(size: int, limits: Limits) -> TooLarge:
+    return TooLarge(
+        f"the body of {size} bytes exceeds the maximum allowed input size "
+        f"of {limits.max_body_bytes} bytes"
+    )

@@ -1,0 +1,177 @@
+"""HttpApp: the one ASGI application. Inference takes the short way; the rest goes by a table."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from penstock.core.errors import Cancelled, Internal, NotFound, PenstockError, TooLarge
+from penstock.core.ids import LATEST, VersionChoice, new_request_id
+from penstock.core.messages import InferRequest
+from penstock.core.signature import ModelSignature
+from penstock.dialects.open_inference.errors import error_body, http_status, retry_after
+from penstock.dialects.open_inference.rest_reply import EncodedReply, encode_infer
+from penstock.dialects.open_inference.rest_request import decode_infer
+from penstock.server.classified import classified
+from penstock.server.compression import choose_encoding, compress
+from penstock.server.disconnect import DisconnectWatch
+from penstock.server.exchange import (
+    Answer,
+    Headers,
+    Limits,
+    Receive,
+    Scope,
+    Send,
+    header_length,
+    read_body,
+)
+from penstock.server.routes import Routes
+from penstock.server.service import ModelService
+
+_log = logging.getLogger("penstock.http")
+
+_COMPRESS_FROM_BYTES = 512
+_OFF_LOOP_FROM_BYTES = 256 * 1024
+
+
+class HttpApp:
+    """Serves one ModelService over HTTP.
+
+    Every answer carries ``X-Request-ID``: the client's own, or one made here.
+    """
+
+    def __init__(self, service: ModelService, routes: Routes, limits: Limits) -> None:
+        self._service = service
+        self._routes = routes
+        self._limits = limits
+        self._loop = asyncio.get_running_loop()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request (ASGI 3)."""
+        if scope["type"] != "http":
+            return
+        headers: Headers = dict(scope["headers"])
+        method: str = scope["method"]
+        match scope["path"].split("/"):
+            case ["", "v2", "models", model, "infer"] if method == "POST":
+                answer = await self._infer(model, LATEST, headers, receive)
+            case ["", "v2", "models", model, "versions", version, "infer"] if method == "POST":
+                answer = await self._infer(model, VersionChoice.parse(version), headers, receive)
+            case ["", *path]:
+                answer = await self._control(method, path, headers, receive)
+            case _:
+                answer = _error_answer(NotFound("Not Found"))
+        if answer is not None:
+            await self._send(answer, headers, send)
+
+    async def _infer(
+        self, model: str, choice: VersionChoice, headers: Headers, receive: Receive
+    ) -> Answer | None:
+        """One inference; None: the client is gone and nobody waits for an answer."""
+        service = self._service
+        started_ns = service.clock.monotonic_ns()
+        request: InferRequest | None = None
+        watch: DisconnectWatch | None = None
+        outcome = "ok"
+        try:
+            body = await read_body(headers, receive, self._limits)
+            decoded = decode_infer(
+                body,
+                model=model,
+                choice=choice,
+                header_length=header_length(headers),
+                signature_of=self._signature_of(model, choice),
+                now_ns=started_ns,
+            )
+            request = decoded.request
+            request.timeline.decoded_ns = service.clock.monotonic_ns()
+            if service.recorders:
+                request.traceparent = headers.get(b"traceparent", b"").decode("latin-1")
+            watch = DisconnectWatch(receive, self._loop)
+            response = await service.infer(request)
+            return _answer(
+                encode_infer(classified(service, response, decoded.reply), decoded.reply)
+            )
+        except PenstockError as err:
+            outcome = err.code
+            service.reject("http", request, err)
+            return None if isinstance(err, Cancelled) else _error_answer(err)
+        except asyncio.CancelledError:
+            if watch is None or not watch.disconnected:
+                raise
+            outcome = "cancelled"
+            return None
+        except Exception:  # noqa: BLE001  # the edge of the dialect: a bug of ours is a 500
+            outcome = "internal"
+            return self._internal(headers)
+        finally:
+            if watch is not None:
+                watch.close()
+            if service.recorders and request is not None:
+                service.record(request, outcome)
+
+    def _signature_of(self, model: str, choice: VersionChoice) -> Callable[[], ModelSignature]:
+        return lambda: self._service.model(model, choice).signature
+
+    async def _control(
+        self, method: str, path: list[str], headers: Headers, receive: Receive
+    ) -> Answer | None:
+        """Everything but inference."""
+        try:
+            body = await read_body(headers, receive, self._limits)
+            return await self._routes.answer(method, path, body)
+        except PenstockError as err:
+            self._service.edge.reject("http", err.code)
+            return None if isinstance(err, Cancelled) else _error_answer(err)
+        except Exception:  # noqa: BLE001  # the edge of the dialect: a bug of ours is a 500
+            return self._internal(headers)
+
+    def _internal(self, headers: Headers) -> Answer:
+        request_id = headers.get(b"x-request-id", b"").decode("latin-1") or new_request_id()
+        _log.exception("internal error", extra={"request_id": request_id})
+        return _error_answer(
+            Internal(f"internal error; the server's log has more under request id {request_id}")
+        )
+
+    async def _send(self, answer: Answer, headers: Headers, send: Send) -> None:
+        body = answer.body
+        out = [
+            (b"content-type", answer.content_type),
+            (b"x-request-id", headers.get(b"x-request-id") or new_request_id().encode()),
+            *answer.headers,
+        ]
+        accept = headers.get(b"accept-encoding")
+        if accept is not None and len(body) >= _COMPRESS_FROM_BYTES:
+            encoding = choose_encoding(accept.decode("latin-1"))
+            if encoding:
+                body = await self._compress(body, encoding)
+                out.append((b"content-encoding", encoding.encode()))
+                out.append((b"vary", b"accept-encoding"))
+        if b"traceparent" in headers:
+            out.append((b"traceparent", headers[b"traceparent"]))
+        if self._service.is_draining:
+            out.append((b"connection", b"close"))
+        out.append((b"content-length", b"%d" % len(body)))
+        await send({"type": "http.response.start", "status": answer.status, "headers": out})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _compress(self, body: bytes, encoding: str) -> bytes:
+        if len(body) < _OFF_LOOP_FROM_BYTES:
+            return compress(body, encoding)
+        return await asyncio.to_thread(compress, body, encoding)
+
+
+def _answer(reply: EncodedReply) -> Answer:
+    if reply.header_length is None:
+        return Answer(200, reply.body())
+    length = (b"inference-header-content-length", b"%d" % reply.header_length)
+    return Answer(200, reply.body(), b"application/octet-stream", (length,))
+
+
+def _error_answer(error: PenstockError) -> Answer:
+    seconds = retry_after(error)
+    headers = () if seconds is None else ((b"retry-after", seconds.encode()),)
+    if isinstance(error, TooLarge):
+        headers = (*headers, (b"connection", b"close"))
+    return Answer(http_status(error), error_body(error.message), headers=headers)

@@ -1,0 +1,194 @@
+"""Every HTTP route but inference, as one table to read from top to bottom."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from penstock.core.errors import NotFound
+from penstock.core.ids import LATEST, VersionChoice
+from penstock.dialects.open_inference import log_settings, repository, trace_settings
+from penstock.dialects.open_inference.errors import error_body
+from penstock.dialects.open_inference.metadata import (
+    live_body,
+    model_ready_body,
+    ready_body,
+)
+from penstock.server.exchange import Answer, json_answer
+from penstock.server.openapi import openapi_document
+from penstock.server.service import ModelService
+from penstock.server.settings_api import LiveSettings
+from penstock.server.swagger import swagger_file
+from penstock.server.views import Views
+
+_GET, _POST = frozenset({"GET"}), frozenset({"POST"})
+_BOTH = _GET | _POST
+
+
+class Routes:
+    """Answers what is not inference.
+
+    Args:
+        service: what is served.
+        views: what is told of it.
+        live: the settings clients may change.
+        metrics: renders ``/metrics``: the page and its content type.
+    """
+
+    def __init__(
+        self,
+        service: ModelService,
+        views: Views,
+        live: LiveSettings,
+        metrics: Callable[[], tuple[bytes, str]],
+    ) -> None:
+        self._service = service
+        self._views = views
+        self._live = live
+        self._metrics = metrics
+
+    async def answer(self, method: str, path: list[str], body: bytes) -> Answer:
+        """Answer one request.
+
+        Args:
+            method: the HTTP method.
+            path: the path's segments, the first slash gone.
+            body: the request's body.
+
+        Raises:
+            PenstockError: the caller turns it into an error answer.
+        """
+        allowed = _allowed(path)
+        if not allowed:
+            raise NotFound("Not Found")
+        if method not in allowed:
+            allow = (b"allow", ", ".join(sorted(allowed)).encode())
+            return Answer(405, error_body("Method Not Allowed"), headers=(allow,))
+        match path:
+            case ["v2", "repository", *rest]:
+                return await self._repository(rest, body)
+            case ["v2", "logging"]:
+                return self._logging(method, body)
+            case ["v2", "trace", "setting"]:
+                return self._trace(method, body, "")
+            case ["v2", "models", name, "trace", "setting"]:
+                self._service.model(name, LATEST)
+                return self._trace(method, body, name)
+            case ["v2", *rest]:
+                return self._v2(rest)
+            case _:
+                return self._own(path)
+
+    def _own(self, path: list[str]) -> Answer:
+        """Routes that belong to no protocol."""
+        service = self._service
+        match path:
+            case ["livez"]:
+                return json_answer(live_body())
+            case ["readyz"]:
+                ready = service.is_ready()
+                return json_answer(ready_body(ready), 200 if ready else 503)
+            case ["metrics"]:
+                page, content_type = self._metrics()
+                return Answer(200, page, content_type.encode())
+            case ["openapi.json"]:
+                return json_answer(openapi_document(service.ready_models(), self._views.version))
+            case ["docs"]:
+                return swagger_file("index.html")
+            case ["docs", name]:
+                return swagger_file(name)
+            case _:
+                return Answer(307, headers=((b"location", b"/docs"),))
+
+    def _v2(self, path: list[str]) -> Answer:
+        service = self._service
+        match path:
+            case []:
+                return json_answer(self._views.server())
+            case ["health", "live"]:
+                return json_answer(live_body())
+            case ["health", "ready"]:
+                ready = service.is_ready()
+                return json_answer(ready_body(ready), 200 if ready else 503)
+            case ["models"]:
+                return json_answer(self._views.models())
+            case ["models", "stats"]:
+                return json_answer(self._views.statistics())
+            case ["models", name, "versions", version, *rest]:
+                return self._model(name, VersionChoice.parse(version), rest)
+            case ["models", name, *rest]:
+                return self._model(name, LATEST, rest)
+            case _:
+                raise NotFound("Not Found")
+
+    def _model(self, name: str, choice: VersionChoice, path: list[str]) -> Answer:
+        service = self._service
+        match path:
+            case ["ready"]:
+                ready = service.model_ready(name, choice)
+                return json_answer(model_ready_body(name, ready), 200 if ready else 503)
+            case ["stats"]:
+                return json_answer(self._views.statistics(name, choice))
+            case ["config"]:
+                return json_answer(self._views.config(name, choice))
+            case _:
+                return json_answer(self._views.model(name, choice))
+
+    async def _repository(self, path: list[str], body: bytes) -> Answer:
+        service = self._service
+        match path:
+            case ["index"]:
+                ready_only = repository.read_index_body(body)
+                return json_answer(self._views.index(ready_only=ready_only))
+            case ["models", name, "load"]:
+                repository.check_names(name)
+                await service.load(name, repository.read_load_body(body))
+                return Answer(200)
+            case ["models", name, "unload"]:
+                repository.check_names(name)
+                repository.read_unload_body(body)
+                await service.control.unload(name)
+                return Answer(200)
+            case [named, *_]:
+                repository.check_names("any", named)
+        raise NotFound("Not Found")
+
+    def _logging(self, method: str, body: bytes) -> Answer:
+        settings = self._live.logs()
+        if method == "POST":
+            settings = self._live.change_logs(log_settings.read_settings_body(body))
+        return json_answer(log_settings.log_settings_body(settings))
+
+    def _trace(self, method: str, body: bytes, model: str) -> Answer:
+        settings = self._live.traces(model)
+        if method == "POST":
+            settings = self._live.change_traces(log_settings.read_settings_body(body), model)
+        return json_answer(trace_settings.trace_settings_body(settings))
+
+
+def _allowed(path: list[str]) -> frozenset[str]:
+    """The methods a path takes; none where there is no such path."""
+    match path:
+        case [""] | ["livez" | "readyz" | "metrics" | "docs" | "openapi.json"] | ["docs", _]:
+            return _GET
+        case ["v2"] | ["v2", "models"] | ["v2", "health", "live" | "ready"]:
+            return _GET
+        case ["v2", "models", _, "infer"] | ["v2", "models", _, "versions", _, "infer"]:
+            return _POST
+        case ["v2", "models", _] | ["v2", "models", _, "ready" | "config" | "stats"]:
+            return _GET
+        case ["v2", "models", _, "versions", _]:
+            return _GET
+        case ["v2", "models", _, "versions", _, "ready" | "config" | "stats"]:
+            return _GET
+        case ["v2", "logging"] | ["v2", "trace", "setting"]:
+            return _BOTH
+        case ["v2", "models", _, "trace", "setting"]:
+            return _BOTH
+        case ["v2", "repository", "index"] | ["v2", "repository", _, "index"]:
+            return _POST
+        case ["v2", "repository", "models", _, "load" | "unload"]:
+            return _POST
+        case ["v2", "repository", _, "models", _, "load" | "unload"]:
+            return _POST
+        case _:
+            return frozenset()

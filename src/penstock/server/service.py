@@ -1,0 +1,162 @@
+"""ModelService: what both doors, HTTP and gRPC, let their clients do. No wire format here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, cast
+
+from penstock.core.clock import Clock, SystemClock
+from penstock.core.errors import NotFound, NotReady, PenstockError
+from penstock.core.ids import LATEST, ServableId, VersionChoice
+from penstock.core.messages import InferRequest, InferResponse
+from penstock.core.servable import InferenceClient
+from penstock.core.status import VersionStatus
+from penstock.lifecycle.manager import Manager
+from penstock.lifecycle.source_adapter import ModelControl
+from penstock.repository.manifest_file import apply_overrides
+from penstock.scheduler.scheduler import ModelInfo, Scheduler
+from penstock.telemetry.registry import StatsRegistry
+from penstock.telemetry.stats import EdgeStats, ModelStatsSnapshot
+
+
+class Recorder(Protocol):
+    """Makes something of finished requests: a trace log, spans."""
+
+    def record(self, request: InferRequest, encoded_ns: int, outcome: str) -> None:
+        """Take note of one request. Called after its answer is encoded; must not raise."""
+        ...
+
+
+class ModelService:
+    """The server's operations, whoever asks for them.
+
+    Attributes:
+        manager: which versions live.
+        control: how models are loaded and unloaded by hand.
+        stats: what each version did.
+        edge: what never reached a model.
+        clock: the server's time.
+        recorders: who is told of finished requests.
+        has_started: whether every door is open.
+        is_draining: whether the server is on its way out.
+        in_flight: requests under way.
+    """
+
+    def __init__(  # the parts of a server, each given by name
+        self,
+        *,
+        router: InferenceClient,
+        manager: Manager,
+        control: ModelControl,
+        stats: StatsRegistry,
+        edge: EdgeStats,
+        clock: Clock | None = None,
+    ) -> None:
+        self.manager = manager
+        self.control = control
+        self.stats = stats
+        self.edge = edge
+        self.clock = clock or SystemClock()
+        self.recorders: list[Recorder] = []
+        self.is_draining = False
+        self.has_started = False
+        self.in_flight = 0
+        self._router = router
+        self._quiet = asyncio.Event()
+
+    async def infer(self, request: InferRequest) -> InferResponse:
+        """Answer one request; raises what ``InferenceClient.infer`` raises."""
+        self.in_flight += 1
+        try:
+            return await self._router.infer(request)
+        finally:
+            self.in_flight -= 1
+            if not self.in_flight:
+                self._quiet.set()
+
+    async def wait_quiet(self) -> None:
+        """Return when no request is under way."""
+        while self.in_flight:
+            self._quiet.clear()
+            await self._quiet.wait()
+
+    def record(self, request: InferRequest, outcome: str) -> None:
+        """Tell the recorders of a finished request. Ask ``recorders`` first: it is on the path."""
+        encoded_ns = self.clock.monotonic_ns()
+        for recorder in self.recorders:
+            recorder.record(request, encoded_ns, outcome)
+
+    def reject(self, protocol: str, request: InferRequest | None, error: PenstockError) -> None:
+        """Count an error, unless the model has counted it already."""
+        if request is None or not request.timeline.queued_ns:
+            self.edge.reject(protocol, error.code)
+
+    def is_ready(self) -> bool:
+        """Whether everything that should serve does, and the server takes requests."""
+        return self.has_started and not self.is_draining and self.manager.is_ready()
+
+    def model(self, name: str, choice: VersionChoice) -> ModelInfo:
+        """What a version is.
+
+        Raises:
+            NotFound, NotReady: it cannot be reached.
+        """
+        servable = self.manager.servable(name, choice)
+        return cast(Scheduler, servable).info
+
+    def model_ready(self, name: str, choice: VersionChoice) -> bool:
+        """Whether a version would be given a request now; False also where there is none."""
+        try:
+            self.manager.servable(name, choice)
+        except (NotFound, NotReady):
+            return False
+        return not self.is_draining
+
+    def ready_models(self) -> list[ModelInfo]:
+        """Every version that serves, by name and version."""
+        found = []
+        for name in sorted({status.id.name for status in self.manager.statuses()}):
+            for version in sorted(self.manager.ready_versions(name)):
+                found.append(self.model(name, VersionChoice(version=version)))
+        return found
+
+    def statistics(
+        self, name: str = "", choice: VersionChoice = LATEST
+    ) -> Sequence[ModelStatsSnapshot]:
+        """The numbers of one version, one model's versions, or everything.
+
+        Raises:
+            NotFound, NotReady: there is no such model or version.
+        """
+        if not name:
+            return [stats.snapshot() for stats in self.stats]
+        wanted = self.model(name, choice).id
+        if choice == LATEST:
+            return [stats.snapshot() for stats in self.stats if stats.name == name]
+        return [s.snapshot() for s in self.stats if ServableId(s.name, s.version) == wanted]
+
+    def index(self) -> tuple[list[VersionStatus], list[str]]:
+        """Every version the repository holds and its state; and the names of all its models."""
+        rows = self.control.index()
+        statuses = [
+            VersionStatus(ServableId(r.name, r.version), r.state, r.reason, r.revision, r.labels)
+            for r in rows
+            if r.version is not None
+        ]
+        return statuses, sorted({row.name for row in rows})
+
+    async def load(self, name: str, overrides: Mapping[str, Any] | None) -> None:
+        """Load a model by hand; see ``ModelControl.load``.
+
+        Args:
+            name: the model's name.
+            overrides: manifest fields to replace until the next load; None: none.
+
+        Raises:
+            ConfigError: an override is wrong.
+        """
+        manifest = None
+        if overrides is not None:
+            manifest = apply_overrides(self.control.manifest(name), overrides)
+        await self.control.load(name, manifest)
