@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from penstock import __version__
 from penstock.app.memory import available_memory
@@ -14,7 +15,6 @@ from penstock.app.settings import LifecycleSettings, Settings
 from penstock.core.clock import SystemClock
 from penstock.core.messages import InferRequest, InferResponse
 from penstock.core.servable import InferenceClient
-from penstock.core.status import VersionStatus
 from penstock.lifecycle.harness import LoadOptions
 from penstock.lifecycle.manager import Manager, ManagerOptions
 from penstock.lifecycle.source_adapter import ModelControl
@@ -24,14 +24,14 @@ from penstock.repository.filesystem_source import FileSystemSource
 from penstock.router.router import Router
 from penstock.runtime.blocking_client import BlockingClient
 from penstock.server.http import HttpApp
-from penstock.server.routes import Routes
 from penstock.server.service import ModelService
-from penstock.server.settings_api import LiveSettings
-from penstock.server.views import Views
 from penstock.telemetry.logs import LevelSwitch
-from penstock.telemetry.metrics import MetricsPage
 from penstock.telemetry.registry import StatsRegistry
 from penstock.telemetry.stats import EdgeStats
+from penstock.telemetry.trace import open_telemetry
+
+if TYPE_CHECKING:
+    from penstock.server.api import Api
 
 _POLICIES = {
     "availability": availability_preserving,
@@ -47,16 +47,14 @@ class Assembly:
         source: where models come from.
         control: who decides what of them serves.
         service: the operations.
-        views: what is told of them.
-        live: the settings clients may change.
+        api: everything but inference, made when it is first asked for.
         http_app: the ASGI application.
     """
 
     source: FileSystemSource
     control: ModelControl
     service: ModelService
-    views: Views
-    live: LiveSettings
+    api: Callable[[], Api]
     http_app: HttpApp
 
 
@@ -108,17 +106,17 @@ def build(paths: Sequence[str], settings: Settings, switch: LevelSwitch) -> Asse
     service = ModelService(
         router=router, manager=manager, control=control, stats=stats, edge=edge, clock=clock
     )
-    live = LiveSettings(service, switch)
 
-    def statuses() -> list[VersionStatus]:
-        return manager.statuses()
+    @functools.cache
+    def api() -> Api:
+        from penstock.server.api import make_api
 
-    page = MetricsPage(lambda: stats, statuses, edge)
-    views = Views(service, settings.server_name, __version__)
-    routes = Routes(service, views, live, page.render)
-    return Assembly(
-        source, control, service, views, live, HttpApp(service, routes, settings.http.limits)
-    )
+        return make_api(service, switch, settings.server_name, __version__)
+
+    if settings.telemetry.tracing:
+        service.recorders.append(open_telemetry(clock))
+    http_app = HttpApp(service, lambda: api().routes, settings.http.limits)
+    return Assembly(source, control, service, api, http_app)
 
 
 def _manager_options(settings: LifecycleSettings) -> ManagerOptions:

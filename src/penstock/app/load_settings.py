@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
+import functools
+import math
+import re
+import typing
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,14 @@ from penstock.core.errors import ConfigError
 
 _PREFIX = "PENSTOCK_"
 _CONFIG_VARIABLE = "PENSTOCK_CONFIG"
+_NO_SETTINGS = frozenset((_CONFIG_VARIABLE, "PENSTOCK_URL"))
+"""Variables with our prefix that other options read: the settings file, the server to talk to."""
+
 _DEFAULT_FILE = "penstock.yaml"
+_COMMAND_LINE = "command line"
+_VARIABLE = "environment variable "
+_SERVICE_LINK = re.compile(r"PENSTOCK_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?)")
+_SERVICE_VALUE = re.compile(r"(tcp|udp|sctp)(://.*)?|\d+|[\d.]+|[\da-fA-F:]+")
 
 
 class Origin:
@@ -33,27 +43,30 @@ def load_settings(
 ) -> tuple[Settings, Origin]:
     """Lay file, environment and flags over the defaults.
 
+    A list replaces the list of the layer below; it does not add to it.
+
     Args:
         config: the settings file; None: ``PENSTOCK_CONFIG``, else ``penstock.yaml`` where there
             is one.
-        environ: the environment.
+        environ: the environment. ``PENSTOCK_URL``, and what Kubernetes injects for a service
+            called ``penstock``, are no settings.
         flags: dotted setting name to value, only what was given on the command line.
 
     Raises:
-        ConfigError: a name is unknown (says the nearest) or a value does not fit; names the
-            file, variable or flag.
+        ConfigError: a name is unknown (says the nearest) or a value does not fit (says what is
+            expected); names the file, variable or flag.
     """
     tree: dict[str, Any] = {}
     origin = Origin()
     for name, value, where in _layers(config, environ, flags):
-        fitting = _fit(name, value, where)
-        _put(tree, name, fitting)
+        _put(tree, name, _fit(name, value, where))
         origin.mark(name, where)
     return msgspec.convert(tree, Settings, strict=False), origin
 
 
-def setting_types() -> dict[str, Any]:
-    """Every setting's dotted name and its type."""
+@functools.cache
+def setting_types() -> Mapping[str, Any]:
+    """Every setting's dotted name and its type, in the order of their declaration."""
     return dict(_walk(Settings, ""))
 
 
@@ -71,18 +84,32 @@ def setting_values(settings: Settings) -> dict[str, Any]:
 def _layers(
     config: str | None, environ: Mapping[str, str], flags: Mapping[str, Any]
 ) -> Iterator[tuple[str, Any, str]]:
-    path = config or environ.get(_CONFIG_VARIABLE)
+    path = config or environ.get(_CONFIG_VARIABLE) or None
     if path is None and Path(_DEFAULT_FILE).is_file():
         path = _DEFAULT_FILE
     if path is not None:
         for name, value in _flatten(_read_file(path), path):
             yield name, value, path
     for key, text in sorted(environ.items()):
-        if key.startswith(_PREFIX) and key != _CONFIG_VARIABLE:
+        if key.startswith(_PREFIX) and key not in _NO_SETTINGS and not _is_service_link(key, text):
             name = key.removeprefix(_PREFIX).lower().replace("__", ".")
-            yield name, text, f"environment variable {key}"
+            yield name, text, f"{_VARIABLE}{key}"
     for name, value in flags.items():
-        yield name, value, "command line"
+        yield name, value, _COMMAND_LINE
+
+
+def _is_service_link(key: str, text: str) -> bool:
+    """Whether Kubernetes set this variable, for a service whose name begins with ``penstock``.
+
+    Source: Kubernetes, "Service", environment variables. ``PENSTOCK_PORT=8080`` is none of its:
+    it writes an address there.
+    """
+    name = key.removeprefix(_PREFIX).lower().replace("__", ".")
+    if name in setting_types() or _SERVICE_LINK.fullmatch(key) is None:
+        return False
+    if key.endswith("_PORT") and "SERVICE" not in key and not re.search(r"_\d+_", key):
+        return "://" in text
+    return _SERVICE_VALUE.fullmatch(text) is not None
 
 
 def _read_file(path: str) -> object:
@@ -95,34 +122,108 @@ def _read_file(path: str) -> object:
     return parse_yaml(content, path)
 
 
+@functools.cache
+def _sections() -> frozenset[str]:
+    """The dotted names of the groups that settings are in."""
+    found: set[str] = set()
+    for name in setting_types():
+        parts = name.split(".")
+        found |= {".".join(parts[:depth]) for depth in range(1, len(parts))}
+    return frozenset(found)
+
+
 def _flatten(data: object, path: str, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Dotted names and values of a file; a mapping that is itself a value is none of ours."""
     if data is None:
         return
     if not isinstance(data, dict):
-        raise ConfigError(f"{path}: {prefix or '$'}: expected a mapping, got {data!r}")
-    sections = {name.rsplit(".", 1)[0] for name in setting_types() if "." in name}
-    sections |= {section.split(".", 1)[0] for section in sections}
+        what = f"'{prefix.rstrip('.')}' is a group of settings" if prefix else "settings file"
+        raise ConfigError(f"{path}: {what}: expected a mapping, got {_show(data)}")
     for key, value in data.items():
         name = f"{prefix}{key}"
-        if name in sections:
+        if name in _sections():
             yield from _flatten(value, path, f"{name}.")
         else:
             yield name, value
 
 
 def _fit(name: str, value: Any, where: str) -> Any:
-    types = setting_types()
-    if name not in types:
-        near = difflib.get_close_matches(name, types, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(sorted(types))}"
-        raise ConfigError(f"{where}: unknown setting '{name}', {hint}")
-    if isinstance(value, str) and types[name] == tuple[str, ...]:
-        value = [part.strip() for part in value.split(",") if part.strip()]
+    """The value as the setting's type has it, in plain types.
+
+    Raises:
+        ConfigError: there is no such setting, or the value does not fit.
+    """
+    kind = setting_types().get(name)
+    if kind is None:
+        raise ConfigError(_unknown(name, where))
+    fitting = value
+    if isinstance(value, str) and typing.get_origin(kind) is tuple:
+        fitting = [part.strip() for part in value.split(",") if part.strip()]
+    elif isinstance(value, str):
+        fitting = value.strip()
     try:
-        return msgspec.to_builtins(msgspec.convert(value, types[name], strict=False))
+        converted = msgspec.to_builtins(msgspec.convert(fitting, kind, strict=False))
     except msgspec.ValidationError as err:
-        raise ConfigError(f"{where}: setting '{name}': {str(err).lower()}, got {value!r}") from err
+        raise ConfigError(_misfit(name, kind, value, where)) from err
+    if isinstance(converted, float) and not math.isfinite(converted):
+        raise ConfigError(_misfit(name, kind, value, where))
+    return converted
+
+
+def _misfit(name: str, kind: Any, value: Any, where: str) -> str:
+    return f"{where}: setting '{name}': expected {describe_type(kind)}, got {_show(value)}"
+
+
+def describe_type(kind: Any) -> str:
+    """A setting's type in words: ``a whole number from 0 to 65535``."""
+    if typing.get_origin(kind) is typing.Literal:
+        return "one of " + ", ".join(str(choice) for choice in typing.get_args(kind))
+    if typing.get_origin(kind) is tuple:
+        return "a list of text (in an environment variable or flag: separated by commas)"
+    if typing.get_origin(kind) is typing.Annotated:
+        base, *notes = typing.get_args(kind)
+        return describe_type(base) + "".join(_range(note) for note in notes)
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    return words.get(kind, str(kind))
+
+
+def _range(note: Any) -> str:
+    if not isinstance(note, msgspec.Meta):
+        return ""
+    if note.ge is not None and note.le is not None:
+        return f" from {note.ge} to {note.le}"
+    bounds = ((">=", note.ge), (">", note.gt), ("<=", note.le), ("<", note.lt))
+    return "".join(f" {sign} {bound}" for sign, bound in bounds if bound is not None)
+
+
+def _unknown(name: str, where: str) -> str:
+    """What to say of a name that is no setting's, with the nearest that is one."""
+    import difflib
+
+    said = where.startswith(_VARIABLE)
+    if name in _sections():
+        inside = [
+            _spelled(other, said) for other in setting_types() if other.startswith(f"{name}.")
+        ]
+        return f"{where}: '{name}' is a group of settings; set one of {', '.join(inside)}"
+    near = difflib.get_close_matches(name, [*setting_types(), *_sections()], n=1)
+    leaf = [other for other in setting_types() if other.rpartition(".")[2] == name]
+    best = leaf[0] if len(leaf) == 1 else near[0] if near else ""
+    if best:
+        hint = f"did you mean '{_spelled(best, said)}'?"
+    else:
+        hint = f"known: {', '.join(_spelled(other, said) for other in sorted(setting_types()))}"
+    return f"{where}: unknown setting '{name}', {hint}"
+
+
+def _spelled(name: str, as_variable: bool) -> str:
+    return _PREFIX + name.upper().replace(".", "__") if as_variable else name
+
+
+def _show(value: Any) -> str:
+    """A value as its author knows it, cut where it is long."""
+    text = "nothing" if value is None else repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _put(tree: dict[str, Any], name: str, value: Any) -> None:

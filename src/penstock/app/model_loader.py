@@ -18,7 +18,8 @@ from penstock.runtime.executable import Executable
 from penstock.runtime.instance import ThreadInstance
 from penstock.runtime.runtime import find_runtime
 from penstock.runtime.warmup import example_inputs, warm_up
-from penstock.scheduler.scheduler import ModelInfo, Scheduler
+from penstock.scheduler.model_info import ModelInfo
+from penstock.scheduler.scheduler import Scheduler
 from penstock.telemetry.registry import StatsRegistry
 
 
@@ -48,7 +49,12 @@ class ModelLoader:
         started_ns = self._clock.monotonic_ns()
         loop = asyncio.get_running_loop()
         info, instances = await loop.run_in_executor(None, self._load_instances, loop)
-        scheduler = Scheduler(info, instances, loop=loop, clock=self._clock)
+        try:
+            scheduler = Scheduler(info, instances, loop=loop, clock=self._clock)
+        except ConfigError as err:
+            for instance in instances:
+                await instance.close()
+            raise LoadFailed(f"{self._artifact.id}: {err.message}") from err
         scheduler.stats.load_s = (self._clock.monotonic_ns() - started_ns) / 1e9
         self._stats.add(scheduler.stats)
         self._scheduler = scheduler
@@ -68,7 +74,7 @@ class ModelLoader:
         runtime = find_runtime(artifact.runtime)
         executables: list[Executable] = []
         try:
-            for _ in range(artifact.manifest.instances.count):
+            while len(executables) < artifact.manifest.instances.count:
                 executables.append(runtime.load(artifact, self._client))
             signature = self._declared(executables[0])
             instances = [ThreadInstance(artifact.id, e, loop, self._clock) for e in executables]

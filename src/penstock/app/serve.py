@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from types import ModuleType
 from typing import Any
 
 from penstock.app.build import Assembly, build
@@ -13,6 +15,7 @@ from penstock.server.drain import drain
 from penstock.server.http_server import HttpServer, free_port
 from penstock.telemetry.logs import configure
 
+_PATIENCE = 10
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 Stop = Callable[[float], Awaitable[None]]
@@ -60,17 +63,19 @@ async def serve(
     stopped = _stop_event()
     source = asyncio.create_task(assembly.source.run(assembly.control), name="source")
     doors: list[Stop] = []
+    await asyncio.sleep(0)  # the source takes its first look
+    if source.done():
+        source.result()  # a path is wrong: nothing has started yet
     try:
-        await asyncio.sleep(0)  # the source takes its first look
-        if source.done():
-            source.result()
         http = HttpServer(assembly.http_app, settings.host, http_port, settings.http.backlog)
         http.start()
         doors.append(http.stop)
-        await _first_of(assembly.service.manager.wait_loaded(), source, stopped)
+        await _first_of(_loaded(assembly, settings), source, stopped)
         if settings.grpc.enabled and not stopped.is_set():
             doors.append(await _start_grpc(assembly, settings, grpc_port))
         assembly.service.has_started = True
+        gc.freeze()  # what is there now stays: no later collection needs to look at it
+        gc.enable()
         if on_ready is not None and not stopped.is_set():
             await on_ready(RunningServer(assembly, settings.host, http_port, grpc_port))
         await _first_of(stopped.wait(), source, stopped)
@@ -78,6 +83,13 @@ async def serve(
         source.cancel()
         await asyncio.gather(source, return_exceptions=True)
         await drain(assembly.service, stop_accepting=doors, timeout_s=settings.drain_timeout_s)
+
+
+async def _loaded(assembly: Assembly, settings: Settings) -> None:
+    """Every model that was there at the start, files still being written included, is loaded."""
+    await assembly.source.wait_quiet(_PATIENCE * settings.watch.settle_s)
+    assembly.control.end_initial()
+    await assembly.service.manager.wait_loaded()
 
 
 def _stop_event() -> asyncio.Event:
@@ -115,10 +127,18 @@ async def _first_of(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _start_grpc(assembly: Assembly, settings: Settings, port: int) -> Stop:
-    from penstock.server.grpc import GrpcOptions, GrpcServer  # gRPC takes long to import
+def _import_grpc() -> ModuleType:
+    """GRPC takes as long to import as a model to load: not on the event loop's thread."""
+    from penstock.server import grpc
 
-    options = GrpcOptions(max_message_bytes=settings.grpc.max_message_bytes)
-    server = GrpcServer(assembly.service, assembly.views, assembly.live, options)
+    return grpc
+
+
+async def _start_grpc(assembly: Assembly, settings: Settings, port: int) -> Stop:
+    api = assembly.api()
+    door = await asyncio.to_thread(_import_grpc)
+    options = door.GrpcOptions(max_message_bytes=settings.grpc.max_message_bytes)
+    server = door.GrpcServer(assembly.service, api.views, api.live, options)
     await server.start(f"{settings.host}:{port}")
-    return server.stop
+    stop: Stop = server.stop
+    return stop

@@ -35,8 +35,11 @@ class TensorSpec:
 
     def accepts(self, shape: tuple[int, ...]) -> bool:
         """Whether a tensor of this shape fits: same rank, and each dimension equal or free."""
-        if len(shape) != len(self.shape):
+        wanted = self.shape
+        if len(shape) != len(wanted):
             return False
+        if shape[1:] == wanted[1:]:  # the common case: only the batch dimension is free
+            return not wanted or wanted[0] in (-1, shape[0])
         return all(want in (-1, got) for want, got in zip(self.shape, shape, strict=True))
 
 

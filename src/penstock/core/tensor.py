@@ -14,6 +14,7 @@ from penstock.core.errors import InvalidArgument
 Array = NDArray[Any]
 
 _MAX_ELEMENTS = 2**40
+_MAX_DIMS = 32  # numpy 1's own limit
 
 
 class Tensor:
@@ -134,20 +135,26 @@ def count_elements(name: str, shape: tuple[int, ...]) -> int:
     """The number of elements of a shape.
 
     Raises:
-        InvalidArgument: a dimension is negative, or the product is beyond any memory.
+        InvalidArgument: a dimension is negative, there are too many, or their product (those of 0
+            left out) is beyond any memory.
     """
+    if len(shape) > _MAX_DIMS:
+        raise InvalidArgument(
+            f"input '{name}': 'shape' has {len(shape)} dimensions, more than the limit of "
+            f"{_MAX_DIMS}"
+        )
     for dim in shape:
         if dim < 0:
             raise InvalidArgument(
                 f"input '{name}': every dimension of 'shape' must be >= 0, got {list(shape)}"
             )
-    count = math.prod(shape)
+    count = math.prod(dim or 1 for dim in shape)
     if count > _MAX_ELEMENTS:
         raise InvalidArgument(
             f"input '{name}': shape {list(shape)} holds {count} elements, "
             f"more than the limit of {_MAX_ELEMENTS}"
         )
-    return count
+    return 0 if 0 in shape else count
 
 
 def bytes_array(values: Array) -> Array:

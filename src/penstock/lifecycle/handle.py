@@ -27,10 +27,9 @@ class Leases:
         self._is_revoked = False
         self._waiter: asyncio.Event | None = None
 
-    def give_back(self) -> None:
-        """Return one lease."""
-        self.count -= 1
-        if not self.count and self._waiter is not None:
+    def all_returned(self) -> None:
+        """The count has come down to zero."""
+        if self._waiter is not None:
             self._waiter.set()
 
     def revoke(self) -> None:
@@ -69,7 +68,9 @@ class ServableHandle:
         leases = self._leases
         if leases is not None:
             self._leases = None
-            leases.give_back()
+            leases.count -= 1
+            if not leases.count:
+                leases.all_returned()
 
     def __enter__(self) -> ServableHandle:
         return self

@@ -183,7 +183,7 @@ class Manager:
         return stream.failures() if stream is not None else []
 
     def is_ready(self) -> bool:
-        """Whether a Source has spoken and every aspired version is READY."""
+        """Whether a Source has spoken and every model that should serve has a version that does."""
         return (
             self._has_stepped
             and not self._is_closing

@@ -19,6 +19,9 @@ from penstock.repository.manifest import Manifest
 
 _log: Final = logging.getLogger("penstock.lifecycle")
 
+EVERY_MODEL = "*"
+"""Among the initial names: all that is stored."""
+
 ControlMode = Literal["watch", "explicit", "none"]
 """Who says what serves: what is stored, an operator's calls, or what is stored at the start."""
 
@@ -63,7 +66,7 @@ class ModelControl:
         make_loader: makes the loader of an artifact; cheap, loads nothing; a PenstockError it
             raises is that version's error.
         mode: who says what serves.
-        initial: explicit mode: names to load when the first truth comes.
+        initial: explicit mode: names to load at the start, ``*`` for all.
         scan: looks at what is stored just now; asked before each explicit load, one call at a
             time; None: the last truth told is believed.
 
@@ -170,13 +173,29 @@ class ModelControl:
         }
 
     def _want_initial(self) -> None:
+        """Want the initial names that are stored; the others may still be settling."""
+        wanted = [*self._stored] if EVERY_MODEL in self._initial else self._initial
+        for name in wanted:
+            if name in self._stored and name not in self._wanted:
+                self._want(name)
+        if EVERY_MODEL not in self._initial:
+            self._initial = tuple(name for name in self._initial if name not in self._stored)
+
+    def end_initial(self) -> None:
+        """The start is over: an initial name that is still not stored is an error."""
         names, self._initial = self._initial, ()
-        for name in names:
-            try:
-                self._wanted[name] = self._find(name, None)
-            except LoadFailed as error:
-                _log.error("%s", error.message)
-                self._wanted[name] = unservable(name, error)
+        missing = [name for name in names if name != EVERY_MODEL]
+        if self._mode == "explicit" and missing:
+            for name in missing:
+                self._want(name)
+            self._tell()
+
+    def _want(self, name: str) -> None:
+        try:
+            self._wanted[name] = self._find(name, None)
+        except LoadFailed as error:
+            _log.error("%s", error.message)
+            self._wanted[name] = unservable(name, error)
 
     def _tell(self) -> None:
         self._target.set_aspired(list(self._wanted.values()))

@@ -125,8 +125,12 @@ class Stream:
         return sorted(self._ready)
 
     def is_ready(self) -> bool:
-        """Whether every aspired version is READY."""
-        return self._all_aspired_are((VersionState.READY,))
+        """Whether requests are answered, if any are wanted: by an aspired version or a stand-in.
+
+        A version that is loading, or that failed, beside one that serves does not make the model
+        unready: a broken upload must not take a whole fleet out of rotation.
+        """
+        return bool(self.ready_versions()) or not any(one.is_aspired for one in self.harnesses)
 
     def is_loaded(self) -> bool:
         """Whether every aspired version is READY or has FAILED."""

@@ -77,6 +77,7 @@ class FileSystemSource:
         self._roots = tuple(Root.parse(path) for path in paths)
         self._options = options or WatchOptions()
         self._clock = clock or SystemClock()
+        self._quiet = asyncio.Event()
         self._scan_cache = ManifestCache(self._clock.wall_ns)
         self._scan_lock = threading.Lock()
         self._scanned = Survey()  # guarded by: self._scan_lock
@@ -110,6 +111,8 @@ class FileSystemSource:
         cache, changed = ManifestCache(self._clock.wall_ns), asyncio.Event()
         state = self._survey(Survey(), cache, self._options.settle_s)
         target.set_aspired(state.models)
+        if state.wait_s is None:
+            self._quiet.set()
         watcher = Watcher(changed.set, self._options.event_delay_s)
         try:
             while True:
@@ -120,8 +123,20 @@ class FileSystemSource:
                 state = await asyncio.to_thread(self._survey, state, cache, self._options.settle_s)
                 if state.models != before:
                     target.set_aspired(state.models)
+                if state.wait_s is None:
+                    self._quiet.set()
         finally:
             await watcher.aclose()
+
+    async def wait_quiet(self, timeout_s: float) -> None:
+        """Wait until ``run`` has told of everything it found and holds nothing back any more.
+
+        A folder that somebody writes to without end is waited for no longer than ``timeout_s``
+        seconds.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._quiet.wait()
 
     async def _pause(self, changed: asyncio.Event, wait_s: float | None) -> None:
         """Wait for an event, for what is held back, or for the next poll."""

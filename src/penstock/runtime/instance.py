@@ -122,7 +122,7 @@ class ThreadInstance:
             result = ExecuteResult((), {err.index: err})
         except PenstockError as err:
             result = err
-        except Exception as err:  # noqa: BLE001  # the edge between our code and the model's
+        except (Exception, SystemExit) as err:  # noqa: BLE001  # the edge to the model's code
             _log.exception("%s raised", self._id)
             result = ModelFailed(f"model {self._id} failed: {type(err).__name__}: {err}")
         return Execution(result, started_ns, self._now_ns())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import inspect
+import secrets
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
@@ -47,8 +48,10 @@ class PythonRuntime:
             outputs = declared_hints(declared.outputs) or read_outputs(stages[-1])
             model.load(_context(artifact, client))
         except LoadFailed as err:
+            _forget(module.__name__)
             raise LoadFailed(f"{artifact.id}: {err.message}") from err
         except Exception as err:
+            _forget(module.__name__)
             raise LoadFailed(
                 f"{artifact.id}: loading the model raised {type(err).__name__}: {err}"
             ) from err
@@ -73,6 +76,7 @@ class PythonExecutable:
         self._model = model
         self._stages = tuple(_Stage(method) for method in stages)
         self._inputs = inputs
+        self._nullable = frozenset(f.spec.name for f in inputs.fields if f.nullable)
         self._outputs = outputs
 
     def execute(
@@ -85,7 +89,9 @@ class PythonExecutable:
             InvalidInput: a stage working on columns refused a row.
         """
         if self._inputs.style == "columns":
-            arrays = {t.name: _to_python(t) for t in inputs}
+            arrays: dict[str, Array | None] = {t.name: _to_python(t) for t in inputs}
+            for name in self._nullable.difference(arrays):
+                arrays[name] = None
             answer = self._stages[0](parameters, **arrays)
             for stage in self._stages[1:]:
                 answer = stage(parameters, answer)
@@ -95,9 +101,7 @@ class PythonExecutable:
     def close(self) -> None:
         """Let the model give back what it holds."""
         self._model.close()
-        package = type(self._model).__module__
-        for name in [n for n in sys.modules if n == package or n.startswith(package + ".")]:
-            sys.modules.pop(name, None)
+        _forget(type(self._model).__module__)
 
     def _run_items(
         self, inputs: Sequence[Tensor], parameters: Mapping[str, Parameter]
@@ -117,6 +121,8 @@ class PythonExecutable:
         make = self._inputs.item_type
         if make is None:
             return next(iter(columns.values()))
+        for name in self._nullable.difference(columns):
+            columns[name] = [None] * inputs[0].shape[0]
         names = list(columns)
         return [
             _make_item(index, make, dict(zip(names, row, strict=True)))
@@ -266,8 +272,11 @@ def _reader(item_type: type) -> Callable[[Any, str], Any]:
 
 
 def _import_file(artifact: ArtifactRef) -> ModuleType:
-    """Import the file under a name of its own; ``from . import x`` finds files beside it."""
-    name = f"penstock_models.{artifact.id.name}_{artifact.id.version}_{artifact.revision}"
+    """Import the file under a name of its own; ``from . import x`` finds files beside it.
+
+    Each copy gets its own module, so that closing one takes nothing from another.
+    """
+    name = f"penstock_models.{artifact.id.name}_{artifact.id.version}_{secrets.token_hex(8)}"
     name = "".join(c if c.isalnum() or c == "_" else "_" for c in name)
     spec = importlib.util.spec_from_file_location(
         name, artifact.path, submodule_search_locations=[str(artifact.root)]
@@ -279,11 +288,16 @@ def _import_file(artifact: ArtifactRef) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except Exception as err:
-        del sys.modules[name]
+        _forget(name)
         raise LoadFailed(
             f"{artifact.id}: importing {artifact.path.name} raised {type(err).__name__}: {err}"
         ) from err
     return module
+
+
+def _forget(package: str) -> None:
+    for name in [n for n in sys.modules if n == package or n.startswith(package + ".")]:
+        sys.modules.pop(name, None)
 
 
 def _find_class(artifact: ArtifactRef, module: ModuleType) -> type[Model]:

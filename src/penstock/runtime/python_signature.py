@@ -11,13 +11,13 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, get_args, get_origin
 
 import numpy as np
 
 from penstock.core.dtype import DType
-from penstock.core.errors import LoadFailed
+from penstock.core.errors import InvalidInput, LoadFailed
 from penstock.core.model import TensorHint
 from penstock.core.signature import TensorSpec
 from penstock.repository.manifest import TensorField
@@ -39,10 +39,12 @@ class Field:
     Attributes:
         spec: the tensor's declaration.
         scalar: the Python type of one row's value; None: a numpy array per row.
+        nullable: whether it is None when a request leaves it out; else its default holds.
     """
 
     spec: TensorSpec
     scalar: type | None
+    nullable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,9 @@ def read_inputs(method: Callable[..., Any]) -> StageHints:
             raise _unknown(method, f"parameter '{name}' has no type hint")
     if len(names) == 1 and get_origin(hints[names[0]]) is list:
         return _items(method, names[0], get_args(hints[names[0]])[0])
-    fields = tuple(_column(method, name, hints[name]) for name in names)
+    fields = tuple(
+        _column(method, name, hints[name], has_default=_has_default(method, name)) for name in names
+    )
     if not fields:
         raise _unknown(method, "it takes no input")
     return StageHints(fields, "columns")
@@ -111,6 +115,7 @@ def read_outputs(method: Callable[..., Any]) -> StageHints:
 
 
 def _items(method: Callable[..., Any], name: str, hint: Any) -> StageHints:
+    hint = _without_refusal(hint)
     field = _field(name, hint)
     if field is not None:
         return StageHints((field,), "items")
@@ -127,21 +132,35 @@ def _items(method: Callable[..., Any], name: str, hint: Any) -> StageHints:
     return StageHints(tuple(fields), "items", item_type=hint)
 
 
-def _column(method: Callable[..., Any], name: str, hint: Any) -> Field:
-    field = _field(name, hint)
+def _column(
+    method: Callable[..., Any], name: str, hint: Any, *, has_default: bool = False
+) -> Field:
+    field = _field(name, hint, has_default=has_default)
     if field is None or field.scalar is not None:
         raise _unknown(method, f"'{name}' is {hint}, which is no array")
     return field
 
 
+def _without_refusal(hint: Any) -> Any:
+    """``X | InvalidInput`` is X: an item, or why there is none."""
+    if get_origin(hint) not in (typing.Union, types.UnionType):
+        return hint
+    kinds = [arg for arg in get_args(hint) if arg is not InvalidInput]
+    return kinds[0] if len(kinds) == 1 else hint
+
+
 def _field(name: str, hint: Any, *, has_default: bool = False) -> Field | None:
     optional = has_default
+    if get_origin(hint) in (typing.NotRequired, typing.Required):
+        optional = get_origin(hint) is typing.NotRequired
+        return _field(name, get_args(hint)[0], has_default=optional)
     if get_origin(hint) in (typing.Union, types.UnionType):
         kinds = [arg for arg in get_args(hint) if arg is not type(None)]
-        optional = optional or len(kinds) < len(get_args(hint))
+        nullable = len(kinds) < len(get_args(hint))
         if len(kinds) != 1:
             return None
-        hint = kinds[0]
+        field = _field(name, kinds[0], has_default=optional or nullable)
+        return field and replace(field, nullable=nullable and not optional)
     if get_origin(hint) is Annotated:
         shape = next((m for m in get_args(hint) if isinstance(m, TensorHint)), None)
         if shape is None:
@@ -174,7 +193,7 @@ def _array_spec(name: str, hint: TensorHint, *, optional: bool) -> TensorSpec:
     return TensorSpec(name, dtype, (-1, *hint.dims), optional=optional)
 
 
-def _has_default(owner: type, name: str) -> bool:
+def _has_default(owner: Callable[..., Any], name: str) -> bool:
     required = getattr(owner, "__required_keys__", None)  # TypedDict
     if required is not None:
         return name not in required

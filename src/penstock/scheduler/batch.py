@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from penstock.core.errors import InvalidInput, ModelFailed
-from penstock.core.signature import ModelSignature, TensorSpec
+from penstock.core.messages import InferRequest
+from penstock.core.signature import ModelSignature
 from penstock.core.tensor import Array, Tensor
 from penstock.runtime.executable import ExecuteResult
 from penstock.scheduler.padding import Padding
@@ -22,10 +23,13 @@ class Member(NamedTuple):
     Attributes:
         rows: rows it brought.
         length: size of its padded axis before padding; -1: it was not padded.
+        first_row: where its rows begin in the request, when it is a part of a larger one;
+            -1: it is the whole request.
     """
 
     rows: int
     length: int = -1
+    first_row: int = -1
 
 
 def merge(requests: Sequence[Tensors], padding: Padding | None = None) -> Tensors:
@@ -53,6 +57,42 @@ def merge(requests: Sequence[Tensors], padding: Padding | None = None) -> Tensor
     )
 
 
+def cut(request: InferRequest, rows: int, max_rows: int) -> Iterator[tuple[int, InferRequest]]:
+    """The parts of an oversized request: where each begins, and its rows as views."""
+    for start in range(0, rows, max_rows):
+        yield (
+            start,
+            InferRequest(
+                request.model,
+                tuple(tensor.rows(start, start + max_rows) for tensor in request.inputs),
+                parameters=request.parameters,
+                priority=request.priority,
+                timeline=request.timeline,
+            ),
+        )
+
+
+def select(outputs: Tensors, names: Sequence[str]) -> Tensors:
+    """The outputs of these names, in their order."""
+    by_name = {tensor.name: tensor for tensor in outputs}
+    return tuple(by_name[name] for name in names)
+
+
+def join(parts: Sequence[Tensors]) -> Tensors:
+    """The answers to the parts of one oversized request as one.
+
+    Raises:
+        ModelFailed: the parts differ in more than their rows, which no tensor can hold.
+    """
+    try:
+        return merge(parts)
+    except ValueError as err:
+        raise ModelFailed(
+            "the model answered the parts of a request larger than its batches in different "
+            "shapes; send fewer rows at once"
+        ) from err
+
+
 def split(
     result: ExecuteResult,
     members: Sequence[Member],
@@ -74,19 +114,25 @@ def split(
         refusal, its index counted within the request.
 
     Raises:
-        ModelFailed: an output's leading dimension is not the number of valid rows, or an output
-            is missing or of another datatype.
+        ModelFailed: an output's leading dimension is not the number of valid rows, an output is
+            missing or of another datatype, or a row was refused that nobody brought.
 
     Source: Open Inference Protocol, "Inference Response JSON Object".
     """
-    total = sum(member.rows for member in members)
+    total = members[0].rows if len(members) == 1 else sum(member.rows for member in members)
+    if result.invalid:
+        if not signature.batched:
+            return [InvalidInput(0, next(iter(result.invalid.values())).reason)]
+        foreign = [row for row in result.invalid if not 0 <= row < total]
+        if foreign:
+            raise ModelFailed(f"the model refused row {foreign[0]} of a batch of {total} rows")
     check_outputs(result, signature, total - len(result.invalid))
     if len(members) == 1 and not result.invalid and padding is None:
         return [result.outputs]
     outcomes: list[Tensors | InvalidInput] = []
     row = kept = 0
     for member in members:
-        refused = _first_refused(result.invalid, row, member.rows)
+        refused = _first_refused(result.invalid, row, member)
         valid = member.rows - sum(r in result.invalid for r in range(row, row + member.rows))
         if refused is not None:
             outcomes.append(refused)
@@ -115,8 +161,12 @@ def check_outputs(result: ExecuteResult, signature: ModelSignature, rows: int) -
     """
     if not result.outputs and result.invalid:
         return
-    for spec, tensor in _pairs(signature, result.outputs):
+    if len(result.outputs) != len(signature.outputs):
+        raise _wrong_outputs(result, signature)
+    for spec, tensor in zip(signature.outputs, result.outputs, strict=True):
         shape = tensor.array.shape
+        if tensor.name != spec.name:
+            raise _wrong_outputs(result, signature)
         if tensor.dtype is not spec.dtype or not spec.accepts(shape):
             raise ModelFailed(
                 f"the model answered output '{spec.name}' as {tensor.dtype} {list(shape)}, "
@@ -128,13 +178,11 @@ def check_outputs(result: ExecuteResult, signature: ModelSignature, rows: int) -
             )
 
 
-def _pairs(signature: ModelSignature, outputs: Tensors) -> Sequence[tuple[TensorSpec, Tensor]]:
-    if [t.name for t in outputs] != [s.name for s in signature.outputs]:
-        raise ModelFailed(
-            f"the model answered the outputs {[t.name for t in outputs]}, "
-            f"expected {[s.name for s in signature.outputs]}"
-        )
-    return list(zip(signature.outputs, outputs, strict=True))
+def _wrong_outputs(result: ExecuteResult, signature: ModelSignature) -> ModelFailed:
+    return ModelFailed(
+        f"the model answered the outputs {[t.name for t in result.outputs]}, "
+        f"expected {[s.name for s in signature.outputs]}"
+    )
 
 
 def _stack(name: str, arrays: list[Array], padding: Padding | None) -> Array:
@@ -144,12 +192,13 @@ def _stack(name: str, arrays: list[Array], padding: Padding | None) -> Array:
 
 
 def _first_refused(
-    invalid: Mapping[int, InvalidInput], start: int, rows: int
+    invalid: Mapping[int, InvalidInput], start: int, member: Member
 ) -> InvalidInput | None:
-    for row in range(start, start + rows) if invalid else ():
+    for row in range(start, start + member.rows) if invalid else ():
         if row in invalid:
-            where = f"row {row - start}: " if rows > 1 else ""
-            return InvalidInput(row - start, where + invalid[row].reason)
+            index = row - start + max(member.first_row, 0)
+            where = f"row {index}: " if member.rows > 1 or member.first_row >= 0 else ""
+            return InvalidInput(index, where + invalid[row].reason)
     return None
 
 

@@ -36,10 +36,10 @@ def first_state(warm_up_ns: int, *, allowed: bool) -> InlineState:
     """The state of a model that has only been warmed up.
 
     Args:
-        warm_up_ns: its shortest execution so far.
+        warm_up_ns: its shortest execution so far; it counts as any other execution does.
         allowed: whether model and manifest permit the event loop at all.
     """
-    return InlineState(allowed and warm_up_ns < ENTER_NS, float(warm_up_ns))
+    return InlineState(allowed and warm_up_ns < ENTER_NS, float(min(warm_up_ns, _CLAMP_NS)))
 
 
 def next_state(state: InlineState, execute_ns: int, *, allowed: bool) -> InlineState:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Hashable, Iterator
 
-from penstock.core.errors import Overloaded
+from penstock.core.errors import Overloaded, TooLarge
 from penstock.core.messages import InferRequest
 from penstock.core.tensor import Tensor
 from penstock.repository.manifest import Queue
@@ -25,6 +25,7 @@ class Waiting:
         num_bytes: bytes of its inputs.
         key, bucket: what it merges with (see ``batch_policy.Candidate``).
         length: size of its padded axis; -1: it has none.
+        first_row: see ``batch.Member``.
         arrived_ns: when it came.
         deadline_ns: when its outcome is due.
         outcome: its outputs, or its error; set exactly once.
@@ -35,6 +36,7 @@ class Waiting:
         "arrived_ns",
         "bucket",
         "deadline_ns",
+        "first_row",
         "key",
         "length",
         "num_bytes",
@@ -59,6 +61,7 @@ class Waiting:
         self.key: Hashable = None
         self.bucket = 0
         self.length = -1
+        self.first_row = -1
         self.arrived_ns = arrived_ns
         self.deadline_ns = deadline_ns
         self.outcome = outcome
@@ -85,8 +88,16 @@ class RequestQueue:
         """See whether so much may still wait.
 
         Raises:
-            Overloaded: it may not; names the bound and what waits.
+            TooLarge: it never may, however empty the queue is.
+            Overloaded: it may not now; names the bound and what waits.
         """
+        most = self._options
+        if num_requests > most.max_requests or num_bytes > most.max_bytes:
+            raise TooLarge(
+                f"the request takes {num_requests} places and {num_bytes} bytes in the queue of "
+                f"model '{model}', which has {most.max_requests} and {int(most.max_bytes)}. "
+                "Send less at once"
+            )
         if self.num_requests + num_requests > self._options.max_requests:
             raise Overloaded(
                 f"model '{model}' is busy: {self.num_requests} requests wait and "

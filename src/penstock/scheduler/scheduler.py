@@ -7,55 +7,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from itertools import islice
 
 from penstock.core.clock import Clock, SystemClock
 from penstock.core.errors import DeadlineExceeded, InvalidInput, NotReady, PenstockError
-from penstock.core.ids import ServableId
 from penstock.core.messages import InferRequest, InferResponse
-from penstock.core.signature import ModelSignature
-from penstock.core.tensor import Tensor
-from penstock.repository.manifest import Manifest
 from penstock.runtime.instance import Execution, Instance, Work
-from penstock.scheduler.batch import Member, Tensors, merge, split
+from penstock.scheduler.batch import Member, Tensors, cut, join, merge, select, split
 from penstock.scheduler.batch_policy import Candidate, WaitUntil, choose_batch
 from penstock.scheduler.inline_policy import first_state, next_state
+from penstock.scheduler.merge_key import merge_key
+from penstock.scheduler.model_info import ModelInfo
 from penstock.scheduler.padding import Padding
 from penstock.scheduler.request_queue import RequestQueue, Waiting
 from penstock.telemetry.stats import ModelStats
 
-_MAX_BATCH_SIZE = 32
 _WINDOW = 4
-
-
-@dataclass(frozen=True, slots=True)
-class ModelInfo:
-    """What a loaded version is, for metadata and for the scheduler.
-
-    Attributes:
-        id: which version.
-        runtime: the runtime's name.
-        platform: the protocol's name for framework and format.
-        signature: what it takes and gives, manifest applied.
-        manifest: its manifest.
-        warm_up_ns: its shortest execution during warm-up.
-    """
-
-    id: ServableId
-    runtime: str
-    platform: str
-    signature: ModelSignature
-    manifest: Manifest = field(default_factory=Manifest)
-    warm_up_ns: int = 2**62
-
-    @property
-    def max_batch_size(self) -> int:
-        """The most rows of one execution; 0: the model takes no batch dimension."""
-        if not self.signature.batched:
-            return 0
-        declared = self.manifest.max_batch_size
-        return _MAX_BATCH_SIZE if declared is None else declared
+_GATHER_NS = 150_000
 
 
 class Scheduler:
@@ -85,6 +53,7 @@ class Scheduler:
         self._clock = clock or SystemClock()
         self._now_ns = self._clock.monotonic_ns
         self._max_rows = info.max_batch_size
+        self._row_limit = self._max_rows or 1
         self._batching = info.manifest.batching
         self._queue_options = info.manifest.queue
         pad = self._batching.pad
@@ -94,6 +63,8 @@ class Scheduler:
         self._wake_up: asyncio.TimerHandle | None = None
         self._closed = False
         self._idle_since_ns = 0
+        self._last_arrival_ns = 0
+        self._is_gathering = False
         self._may_inline = info.manifest.instances.inline == "auto" and all(
             instance.can_inline for instance in instances
         )
@@ -107,7 +78,8 @@ class Scheduler:
         """Answer one request; see ``core.Servable.infer``.
 
         An idle model that is fast enough answers here and now, without a queue, a task or a
-        timer; everything else waits for an instance.
+        timer; where requests come thick, those of one turn of the event loop are answered
+        together. Everything else waits for an instance.
         """
         timeline = request.timeline
         arrived_ns = self._now_ns()
@@ -117,8 +89,12 @@ class Scheduler:
         try:
             rows = self.signature.check(self.info.id.name, request.inputs, request.outputs)
             deadline_ns = self._deadline(request, arrived_ns)
-            if self._inline.inline and self._idle and rows <= self._max_rows and not self._queue:
-                outputs = self._infer_now(request, rows, arrived_ns, deadline_ns)
+            if self._inline.inline and self._idle and rows <= self._row_limit:
+                if self._is_alone(arrived_ns):
+                    outputs = self._infer_now(request, rows)
+                else:
+                    waiting = self._waiting(request, rows, arrived_ns, deadline_ns)
+                    outputs = await self._infer_gathered(waiting)
             elif rows > self._max_rows > 0:
                 outputs = await self._infer_chunks(request, rows, arrived_ns, deadline_ns)
             else:
@@ -131,14 +107,13 @@ class Scheduler:
             self.stats.failed("cancelled", self._now_ns() - timeline.started_ns)
             raise
         ended_ns = self._now_ns()
-        self.stats.answered(
-            rows, ended_ns - timeline.started_ns, timeline.executing_ns - arrived_ns
-        )
+        queued_ns = timeline.executing_ns - arrived_ns
+        self.stats.answered(rows, ended_ns - timeline.started_ns, queued_ns)
         self.stats.last_wall_ns = self._clock.wall_ns()
         return InferResponse(
             self.info.id.name,
             self.info.id.version,
-            outputs if request.outputs is None else _select(outputs, request.outputs),
+            outputs if request.outputs is None else select(outputs, request.outputs),
             request.id,
         )
 
@@ -159,43 +134,71 @@ class Scheduler:
             raise self._too_late()
         return request.deadline.at_ns
 
-    def _infer_now(
-        self, request: InferRequest, rows: int, arrived_ns: int, deadline_ns: int
-    ) -> Tensors:
-        """The whole of a request's life in one call, for models fast enough."""
-        waiting = Waiting(
-            request,
-            rows,
-            arrived_ns=arrived_ns,
-            deadline_ns=deadline_ns,
-            outcome=self._loop.create_future(),
-        )
-        if self._padding is not None:
-            waiting.length = self._padding.length(request.inputs)
-        instance = self._idle.pop()
+    def _is_alone(self, arrived_ns: int) -> bool:
+        """Whether nothing suggests that more requests come in this turn of the event loop."""
+        since_last_ns = arrived_ns - self._last_arrival_ns
+        self._last_arrival_ns = arrived_ns
+        return not self._queue and (since_last_ns > _GATHER_NS or self._max_rows <= 1)
+
+    async def _infer_gathered(self, waiting: Waiting) -> Tensors:
+        """Run on the event loop, together with what else comes in this turn of it."""
+        self._queue.admit(self.info.id.name, 1, waiting.num_bytes, self._retry_after_s())
+        self._queue.push(waiting)
+        if not self._is_gathering:
+            self._is_gathering = True
+            self._loop.call_soon(self._gather)
         try:
-            self._run_here([waiting], instance)
+            return await waiting.outcome
+        finally:
+            if waiting.timer is not None or not waiting.outcome.done():
+                self._forget(waiting)
+
+    def _gather(self) -> None:
+        self._is_gathering = False
+        self._dispatch()
+        for waiting in self._queue:  # no instance was idle after all
+            self._arm(waiting)
+
+    def _arm(self, waiting: Waiting) -> None:
+        """See to it that a request that goes on waiting has its outcome by its deadline."""
+        if waiting.timer is None:
+            left_ns = waiting.deadline_ns - self._now_ns()
+            waiting.timer = self._loop.call_later(max(0, left_ns) / 1e9, self._expire, waiting)
+
+    def _infer_now(self, request: InferRequest, rows: int) -> Tensors:
+        """The whole of a request's life in one call, for models fast enough."""
+        instance = self._idle.pop()
+        started_ns = self._now_ns()
+        if self._padding is None:
+            member, inputs = Member(rows), request.inputs
+        else:
+            member = Member(rows, self._padding.length(request.inputs))
+            inputs = merge([request.inputs], self._padding)
+        try:
+            execution = instance.run(Work(inputs, request.parameters))
         finally:
             self._idle.append(instance)
-        return waiting.outcome.result()
+        self._learn(execution)
+        timeline = request.timeline
+        timeline.executing_ns, timeline.executed_ns = execution.started_ns, execution.ended_ns
+        if isinstance(execution.result, PenstockError):
+            raise execution.result
+        outcome = split(execution.result, [member], self.signature, self._padding)[0]
+        self._count(rows, execution, execution.started_ns - started_ns)
+        if isinstance(outcome, PenstockError):
+            raise outcome
+        return outcome
 
     async def _infer_chunks(
         self, request: InferRequest, rows: int, arrived_ns: int, deadline_ns: int
     ) -> Tensors:
         """A request larger than a batch runs as several and comes back as one."""
         chunks = []
-        for start in range(0, rows, self._max_rows):
-            stop = start + self._max_rows
-            inputs = tuple(tensor.rows(start, stop) for tensor in request.inputs)
-            part = InferRequest(
-                request.model,
-                inputs,
-                parameters=request.parameters,
-                priority=request.priority,
-                timeline=request.timeline,
-            )
-            size = inputs[0].shape[0]
-            chunks.append(self._waiting(part, size, arrived_ns, deadline_ns))
+        for start, part in cut(request, rows, self._max_rows):
+            size = part.inputs[0].shape[0]
+            chunk = self._waiting(part, size, arrived_ns, deadline_ns)
+            chunk.first_row = start
+            chunks.append(chunk)
         return await self._infer_queued(chunks)
 
     async def _infer_queued(self, parts: list[Waiting]) -> Tensors:
@@ -204,9 +207,7 @@ class Scheduler:
         )
         for part in parts:
             self._queue.push(part)
-            part.timer = self._loop.call_later(
-                (part.deadline_ns - part.arrived_ns) / 1e9, self._expire, part
-            )
+            self._arm(part)
         self._count_queue()
         self._dispatch()
         try:
@@ -214,7 +215,7 @@ class Scheduler:
         finally:
             for part in parts:
                 self._forget(part)
-        return results[0] if len(results) == 1 else merge(results)
+        return results[0] if len(results) == 1 else join(results)
 
     def _waiting(
         self, request: InferRequest, rows: int, arrived_ns: int, deadline_ns: int
@@ -226,25 +227,15 @@ class Scheduler:
             deadline_ns=deadline_ns,
             outcome=self._loop.create_future(),
         )
+        padding = self._padding
+        if padding is not None:
+            waiting.length = padding.length(request.inputs)
         if self._max_rows > 1 and rows > 0:
-            padding = self._padding
+            plain = self._one_shape and not request.parameters
             if padding is not None:
-                waiting.length = padding.length(request.inputs)
                 waiting.bucket = padding.bucket(waiting.length)
-            waiting.key = self._merge_key(request, padding)
+            waiting.key = () if plain else merge_key(request, padding)
         return waiting
-
-    def _merge_key(self, request: InferRequest, padding: Padding | None) -> object:
-        """Requests of one key merge: same inputs, same shapes beyond the rows and the padding."""
-        if self._one_shape and not request.parameters:
-            return ()
-        shapes = []
-        for tensor in request.inputs:
-            shape = list(tensor.shape[1:])
-            if padding is not None and tensor.name in padding.inputs:
-                shape[padding.axis - 1] = -1
-            shapes.append((tensor.name, *shape))
-        return (*sorted(shapes), *sorted((k, str(v)) for k, v in request.parameters.items()))
 
     def _dispatch(self) -> None:
         """Give waiting requests to idle instances until one of both runs out."""
@@ -300,6 +291,8 @@ class Scheduler:
         work = self._merge(batch)
         merge_ns = self._now_ns() - started_ns
         self.stats.busy += 1
+        for waiting in batch:
+            self._arm(waiting)
 
         def on_done(execution: Execution) -> None:
             self.stats.busy -= 1
@@ -318,10 +311,7 @@ class Scheduler:
 
     def _finish(self, batch: list[Waiting], execution: Execution, merge_ns: int) -> None:
         """Give each request of a batch its outcome, and learn from the time it took."""
-        self._inline = next_state(
-            self._inline, execution.ended_ns - execution.started_ns, allowed=self._may_inline
-        )
-        self.stats.inline = self._inline.inline
+        self._learn(execution)
         outcomes = self._outcomes(batch, execution)
         if isinstance(outcomes, PenstockError) and len(batch) > 1:
             self._singles.extend(reversed(batch))  # find out whose fault it is
@@ -337,8 +327,18 @@ class Scheduler:
                 waiting.outcome.set_exception(outcome)
             else:
                 waiting.outcome.set_result(outcome)
+        self._count(sum(w.rows for w in batch), execution, merge_ns)
+
+    def _learn(self, execution: Execution) -> None:
+        """Decide anew where the model runs."""
+        self._inline = next_state(
+            self._inline, execution.ended_ns - execution.started_ns, allowed=self._may_inline
+        )
+        self.stats.inline = self._inline.inline
+
+    def _count(self, rows: int, execution: Execution, merge_ns: int) -> None:
         self.stats.executed(
-            sum(w.rows for w in batch),
+            rows,
             merge_ns,
             execution.ended_ns - execution.started_ns,
             self._now_ns() - execution.ended_ns,
@@ -352,7 +352,7 @@ class Scheduler:
             return result
         if not result.outputs and result.invalid and len(batch) > 1:
             return next(iter(result.invalid.values()))  # nothing was computed: ask one by one
-        members = [Member(w.rows, w.length) for w in batch]
+        members = [Member(w.rows, w.length, w.first_row) for w in batch]
         try:
             return split(result, members, self.signature, self._padding)
         except PenstockError as err:
@@ -378,12 +378,16 @@ class Scheduler:
     def _wake_at(self, at_ns: int, now_ns: int) -> None:
         if self._wake_up is not None:
             self._wake_up.cancel()
-        self._wake_up = self._loop.call_later(max(0, at_ns - now_ns) / 1e9, self._dispatch)
+        delay_s = max(0, at_ns - now_ns) / 1e9
+        self._wake_up = self._loop.call_later(delay_s, self._dispatch)
 
     def _retry_after_s(self) -> float:
         """About how long the queue as it stands will take."""
+        if not self._queue:
+            return 1.0
         batches = 1 + len(self._queue) // max(1, self._max_rows * len(self._instances))
-        return max(1.0, batches * self._inline.mean_ns / 1e9)
+        mean_ns = self.stats.execute_ns.total / max(1, self.stats.execute_ns.count)
+        return max(1.0, batches * mean_ns / 1e9)
 
     def _too_late(self) -> DeadlineExceeded:
         return DeadlineExceeded(
@@ -392,10 +396,5 @@ class Scheduler:
         )
 
     def _count_queue(self) -> None:
-        self.stats.queue_requests = self._queue.num_requests
-        self.stats.queue_bytes = self._queue.num_bytes
-
-
-def _select(outputs: Tensors, names: tuple[str, ...]) -> tuple[Tensor, ...]:
-    by_name = {tensor.name: tensor for tensor in outputs}
-    return tuple(by_name[name] for name in names)
+        stats, queue = self.stats, self._queue
+        stats.queue_requests, stats.queue_bytes = queue.num_requests, queue.num_bytes

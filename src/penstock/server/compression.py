@@ -30,7 +30,7 @@ def decompress(body: bytes, encoding: str, max_bytes: int) -> bytes:
     bits = _WINDOW_BITS.get(name)
     if bits is None:
         raise Unsupported(f"Content-Encoding '{name}' is not one of gzip, deflate, identity")
-    if name == "deflate" and (body[:1] != b"\x78" or (body[0] << 8 | body[1]) % 31):
+    if name == "deflate" and (body[:1] != b"\x78" or int.from_bytes(body[:2]) % 31):
         bits = _RAW_DEFLATE
     unpacker = zlib.decompressobj(wbits=bits)
     try:

@@ -17,7 +17,7 @@ async def drain(
     stop_accepting: Sequence[Callable[[float], Awaitable[None]]],
     timeout_s: float,
 ) -> None:
-    """Not ready -> stop accepting -> drain to the deadline -> stop instances.
+    """Not ready -> stop accepting -> drain to the deadline -> stop instances -> flush telemetry.
 
     Args:
         service: whose requests are under way.
@@ -39,6 +39,8 @@ async def drain(
     except TimeoutError:
         _log.warning("drain deadline: %d requests are given up", service.in_flight)
     await service.manager.aclose(max(0.0, deadline - loop.time()))
+    for recorder in service.recorders:
+        await asyncio.to_thread(recorder.flush)
 
 
 async def _stop(stop: Callable[[float], Awaitable[None]], timeout_s: float) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, NamedTuple, TypeAlias
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import msgspec
 
-from penstock.core.errors import Cancelled, DeadlineExceeded, InvalidArgument, TooLarge
+from penstock.core.errors import Cancelled, InvalidArgument, TooLarge
 from penstock.server.compression import decompress
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -18,6 +17,7 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 Headers: TypeAlias = "dict[bytes, bytes]"
 
 JSON = b"application/json"
+_MAX_LENGTH_DIGITS = 18
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -28,8 +28,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         body_timeout_s: how long a client may take to send its body, in seconds.
     """
 
-    max_body_bytes: int = 1024 * 1024 * 1024
-    body_timeout_s: float = 60.0
+    max_body_bytes: Annotated[int, msgspec.Meta(ge=1)] = 1024 * 1024 * 1024
+    body_timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 60.0
 
 
 class Answer(NamedTuple):
@@ -58,14 +58,13 @@ async def read_body(headers: Headers, receive: Receive, limits: Limits) -> bytes
 
     Raises:
         TooLarge: it crosses the limit, announced, as it comes, or unpacked.
-        DeadlineExceeded: the client sends too slowly.
         Cancelled: the client went away before it had sent everything.
         InvalidArgument: it is corrupt.
     """
     length = headers.get(b"content-length", b"")
     if length.isdigit() and int(length) > limits.max_body_bytes:
         raise _too_large(int(length), limits)
-    message = await _first_message(receive, limits)
+    message = await _next_part(receive)
     body: bytes = message.get("body", b"")
     if message.get("more_body"):
         body = await _rest_of_body(body, receive, limits)
@@ -86,17 +85,16 @@ def header_length(headers: Headers) -> int | None:
     text = headers.get(b"inference-header-content-length")
     if text is None:
         return None
-    if not text.strip().isdigit():
+    if not text.strip().isdigit() or len(text) > _MAX_LENGTH_DIGITS:
         raise InvalidArgument(
             "header 'Inference-Header-Content-Length' should be a number of bytes, "
-            f"got '{text.decode('latin-1')}'"
+            f"got '{text[:32].decode('latin-1')}'"
         )
     return int(text)
 
 
-async def _first_message(receive: Receive, limits: Limits) -> Message:
-    async with asyncio.timeout(limits.body_timeout_s):
-        message = await receive()
+async def _next_part(receive: Receive) -> Message:
+    message = await receive()
     if message["type"] != "http.request":
         raise Cancelled("the client went away before its request was complete")
     return message
@@ -104,23 +102,15 @@ async def _first_message(receive: Receive, limits: Limits) -> Message:
 
 async def _rest_of_body(first: bytes, receive: Receive, limits: Limits) -> bytes:
     parts, size = [first], len(first)
-    try:
-        async with asyncio.timeout(limits.body_timeout_s):
-            while True:
-                message = await receive()
-                if message["type"] != "http.request":
-                    raise Cancelled("the client went away before its request was complete")
-                part = message.get("body", b"")
-                parts.append(part)
-                size += len(part)
-                if size > limits.max_body_bytes:
-                    raise _too_large(size, limits)
-                if not message.get("more_body"):
-                    return b"".join(parts)
-    except TimeoutError as err:
-        raise DeadlineExceeded(
-            f"the body did not come within {limits.body_timeout_s:g} seconds"
-        ) from err
+    while True:
+        message = await _next_part(receive)
+        part = message.get("body", b"")
+        parts.append(part)
+        size += len(part)
+        if size > limits.max_body_bytes:
+            raise _too_large(size, limits)
+        if not message.get("more_body"):
+            return b"".join(parts)
 
 
 def _too_large(size: int, limits: Limits) -> TooLarge:

@@ -18,7 +18,7 @@ from grpc_reflection.v1alpha import reflection
 
 from penstock.core.deadline import Deadline
 from penstock.core.errors import ConfigError, Internal, PenstockError
-from penstock.core.ids import new_request_id
+from penstock.core.ids import RequestIds
 from penstock.core.messages import InferRequest
 from penstock.dialects.open_inference import grpc_codec, grpc_messages
 from penstock.dialects.open_inference.errors import grpc_status
@@ -247,7 +247,7 @@ async def _abort(context: Context, error: PenstockError) -> NoReturn:
 
 
 async def _abort_internal(context: Context) -> NoReturn:
-    request_id = new_request_id()
+    request_id = RequestIds().new()
     _log.exception("internal error", extra={"request_id": request_id})
     await _abort(
         context, Internal(f"internal error; the server's log has more under id {request_id}")

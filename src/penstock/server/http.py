@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from penstock.core.errors import Cancelled, Internal, NotFound, PenstockError, TooLarge
-from penstock.core.ids import LATEST, VersionChoice, new_request_id
+from penstock.core.ids import LATEST, RequestIds, VersionChoice
 from penstock.core.messages import InferRequest
 from penstock.core.signature import ModelSignature
 from penstock.dialects.open_inference.errors import error_body, http_status, retry_after
 from penstock.dialects.open_inference.rest_reply import EncodedReply, encode_infer
 from penstock.dialects.open_inference.rest_request import decode_infer
 from penstock.server.classified import classified
+from penstock.server.client_watch import ClientWatch
 from penstock.server.compression import choose_encoding, compress
-from penstock.server.disconnect import DisconnectWatch
 from penstock.server.exchange import (
     Answer,
     Headers,
@@ -26,8 +27,10 @@ from penstock.server.exchange import (
     header_length,
     read_body,
 )
-from penstock.server.routes import Routes
 from penstock.server.service import ModelService
+
+if TYPE_CHECKING:
+    from penstock.server.routes import Routes
 
 _log = logging.getLogger("penstock.http")
 
@@ -39,12 +42,22 @@ class HttpApp:
     """Serves one ModelService over HTTP.
 
     Every answer carries ``X-Request-ID``: the client's own, or one made here.
+
+    Args:
+        service: what is served.
+        make_routes: makes the table of everything but inference; asked when the first such
+            request comes, because a server should not wait for it to start.
+        limits: bounds of one request.
     """
 
-    def __init__(self, service: ModelService, routes: Routes, limits: Limits) -> None:
+    def __init__(
+        self, service: ModelService, make_routes: Callable[[], Routes], limits: Limits
+    ) -> None:
         self._service = service
-        self._routes = routes
+        self._make_routes = make_routes
+        self._routes: Routes | None = None
         self._limits = limits
+        self._ids = RequestIds()
         self._loop = asyncio.get_running_loop()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -52,30 +65,51 @@ class HttpApp:
         if scope["type"] != "http":
             return
         headers: Headers = dict(scope["headers"])
-        method: str = scope["method"]
-        match scope["path"].split("/"):
-            case ["", "v2", "models", model, "infer"] if method == "POST":
-                answer = await self._infer(model, LATEST, headers, receive)
-            case ["", "v2", "models", model, "versions", version, "infer"] if method == "POST":
-                answer = await self._infer(model, VersionChoice.parse(version), headers, receive)
-            case ["", *path]:
-                answer = await self._control(method, path, headers, receive)
-            case _:
-                answer = _error_answer(NotFound("Not Found"))
+        watch = ClientWatch(receive, self._loop, self._limits.body_timeout_s)
+        try:
+            answer = await self._answer(scope, headers, receive, watch)
+        except asyncio.CancelledError:
+            why = watch.reason()
+            if why is None:
+                raise
+            answer = None if isinstance(why, Cancelled) else _error_answer(why)
+        finally:
+            watch.close()
         if answer is not None:
             await self._send(answer, headers, send)
 
-    async def _infer(
-        self, model: str, choice: VersionChoice, headers: Headers, receive: Receive
+    async def _answer(
+        self, scope: Scope, headers: Headers, receive: Receive, watch: ClientWatch
     ) -> Answer | None:
-        """One inference; None: the client is gone and nobody waits for an answer."""
+        """The answer; None: the client is gone and nobody waits for one."""
+        method: str = scope["method"]
+        match scope["path"].split("/"):
+            case ["", "v2", "models", model, "infer"] if method == "POST":
+                return await self._infer(model, LATEST, headers, receive, watch)
+            case ["", "v2", "models", model, "versions", version, "infer"] if method == "POST":
+                choice = VersionChoice.parse(version)
+                return await self._infer(model, choice, headers, receive, watch)
+            case ["", *path]:
+                return await self._control(method, path, headers, receive, watch)
+            case _:
+                return _error_answer(NotFound("Not Found"))
+
+    async def _infer(
+        self,
+        model: str,
+        choice: VersionChoice,
+        headers: Headers,
+        receive: Receive,
+        watch: ClientWatch,
+    ) -> Answer | None:
+        """One inference."""
         service = self._service
         started_ns = service.clock.monotonic_ns()
         request: InferRequest | None = None
-        watch: DisconnectWatch | None = None
         outcome = "ok"
         try:
             body = await read_body(headers, receive, self._limits)
+            watch.body_complete()
             decoded = decode_infer(
                 body,
                 model=model,
@@ -88,7 +122,6 @@ class HttpApp:
             request.timeline.decoded_ns = service.clock.monotonic_ns()
             if service.recorders:
                 request.traceparent = headers.get(b"traceparent", b"").decode("latin-1")
-            watch = DisconnectWatch(receive, self._loop)
             response = await service.infer(request)
             return _answer(
                 encode_infer(classified(service, response, decoded.reply), decoded.reply)
@@ -98,16 +131,12 @@ class HttpApp:
             service.reject("http", request, err)
             return None if isinstance(err, Cancelled) else _error_answer(err)
         except asyncio.CancelledError:
-            if watch is None or not watch.disconnected:
-                raise
             outcome = "cancelled"
-            return None
+            raise
         except Exception:  # noqa: BLE001  # the edge of the dialect: a bug of ours is a 500
             outcome = "internal"
             return self._internal(headers)
         finally:
-            if watch is not None:
-                watch.close()
             if service.recorders and request is not None:
                 service.record(request, outcome)
 
@@ -115,11 +144,19 @@ class HttpApp:
         return lambda: self._service.model(model, choice).signature
 
     async def _control(
-        self, method: str, path: list[str], headers: Headers, receive: Receive
+        self,
+        method: str,
+        path: list[str],
+        headers: Headers,
+        receive: Receive,
+        watch: ClientWatch,
     ) -> Answer | None:
         """Everything but inference."""
         try:
             body = await read_body(headers, receive, self._limits)
+            watch.body_complete()
+            if self._routes is None:
+                self._routes = self._make_routes()
             return await self._routes.answer(method, path, body)
         except PenstockError as err:
             self._service.edge.reject("http", err.code)
@@ -128,7 +165,7 @@ class HttpApp:
             return self._internal(headers)
 
     def _internal(self, headers: Headers) -> Answer:
-        request_id = headers.get(b"x-request-id", b"").decode("latin-1") or new_request_id()
+        request_id = headers.get(b"x-request-id", b"").decode("latin-1") or self._ids.new()
         _log.exception("internal error", extra={"request_id": request_id})
         return _error_answer(
             Internal(f"internal error; the server's log has more under request id {request_id}")
@@ -138,7 +175,7 @@ class HttpApp:
         body = answer.body
         out = [
             (b"content-type", answer.content_type),
-            (b"x-request-id", headers.get(b"x-request-id") or new_request_id().encode()),
+            (b"x-request-id", headers.get(b"x-request-id") or self._ids.new().encode()),
             *answer.headers,
         ]
         accept = headers.get(b"accept-encoding")

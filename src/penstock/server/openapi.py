@@ -7,7 +7,7 @@ from typing import Any
 
 from penstock.core.dtype import DType
 from penstock.core.signature import TensorSpec
-from penstock.scheduler.scheduler import ModelInfo
+from penstock.scheduler.model_info import ModelInfo
 from penstock.server.example import example_request
 
 _ERRORS = {

@@ -22,6 +22,24 @@ from penstock.server.views import Views
 
 _GET, _POST = frozenset({"GET"}), frozenset({"POST"})
 _BOTH = _GET | _POST
+_NONE: frozenset[str] = frozenset()
+_SERVER = {
+    "": _GET,
+    "health/live": _GET,
+    "health/ready": _GET,
+    "models": _GET,
+    "models/stats": _GET,
+    "logging": _BOTH,
+    "trace/setting": _BOTH,
+}
+_MODEL = {
+    "": _GET,
+    "ready": _GET,
+    "config": _GET,
+    "stats": _GET,
+    "infer": _POST,
+    "trace/setting": _BOTH,
+}
 
 
 class Routes:
@@ -102,7 +120,7 @@ class Routes:
     def _v2(self, path: list[str]) -> Answer:
         service = self._service
         match path:
-            case []:
+            case [] | [""]:
                 return json_answer(self._views.server())
             case ["health", "live"]:
                 return json_answer(live_body())
@@ -170,25 +188,15 @@ def _allowed(path: list[str]) -> frozenset[str]:
     match path:
         case [""] | ["livez" | "readyz" | "metrics" | "docs" | "openapi.json"] | ["docs", _]:
             return _GET
-        case ["v2"] | ["v2", "models"] | ["v2", "health", "live" | "ready"]:
-            return _GET
-        case ["v2", "models", _, "infer"] | ["v2", "models", _, "versions", _, "infer"]:
+        case ["v2", "models", _, "versions", _, *rest]:
+            return _MODEL.get("/".join(rest), _NONE)
+        case ["v2", "models", _, *rest] if path[2:] != ["stats"]:
+            return _MODEL.get("/".join(rest), _NONE)
+        case ["v2", "repository", *rest] if rest[-1:] == ["index"] and len(rest) <= 2:
             return _POST
-        case ["v2", "models", _] | ["v2", "models", _, "ready" | "config" | "stats"]:
-            return _GET
-        case ["v2", "models", _, "versions", _]:
-            return _GET
-        case ["v2", "models", _, "versions", _, "ready" | "config" | "stats"]:
-            return _GET
-        case ["v2", "logging"] | ["v2", "trace", "setting"]:
-            return _BOTH
-        case ["v2", "models", _, "trace", "setting"]:
-            return _BOTH
-        case ["v2", "repository", "index"] | ["v2", "repository", _, "index"]:
-            return _POST
-        case ["v2", "repository", "models", _, "load" | "unload"]:
-            return _POST
-        case ["v2", "repository", _, "models", _, "load" | "unload"]:
-            return _POST
+        case ["v2", "repository", *rest] if rest[-3:-2] == ["models"] and len(rest) <= 4:
+            return _POST if rest[-1] in ("load", "unload") else _NONE
+        case ["v2", *rest]:
+            return _SERVER.get("/".join(rest), _NONE)
         case _:
-            return frozenset()
+            return _NONE

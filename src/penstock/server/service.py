@@ -15,7 +15,8 @@ from penstock.core.status import VersionStatus
 from penstock.lifecycle.manager import Manager
 from penstock.lifecycle.source_adapter import ModelControl
 from penstock.repository.manifest_file import apply_overrides
-from penstock.scheduler.scheduler import ModelInfo, Scheduler
+from penstock.scheduler.model_info import ModelInfo
+from penstock.scheduler.scheduler import Scheduler
 from penstock.telemetry.registry import StatsRegistry
 from penstock.telemetry.stats import EdgeStats, ModelStatsSnapshot
 
@@ -25,6 +26,10 @@ class Recorder(Protocol):
 
     def record(self, request: InferRequest, encoded_ns: int, outcome: str) -> None:
         """Take note of one request. Called after its answer is encoded; must not raise."""
+        ...
+
+    def flush(self) -> object:
+        """Send off what was noted; called once, at the end, off the event loop. May block."""
         ...
 
 
@@ -115,11 +120,11 @@ class ModelService:
 
     def ready_models(self) -> list[ModelInfo]:
         """Every version that serves, by name and version."""
-        found = []
-        for name in sorted({status.id.name for status in self.manager.statuses()}):
-            for version in sorted(self.manager.ready_versions(name)):
-                found.append(self.model(name, VersionChoice(version=version)))
-        return found
+        return [
+            self.model(name, VersionChoice(version=version))
+            for name in sorted({status.id.name for status in self.manager.statuses()})
+            for version in self.manager.ready_versions(name)
+        ]
 
     def statistics(
         self, name: str = "", choice: VersionChoice = LATEST

@@ -76,6 +76,9 @@ class TraceLog:
         self._seen.clear()
         self._written.clear()
 
+    def flush(self) -> None:
+        """Nothing is held back."""
+
     def record(self, request: InferRequest, encoded_ns: int, outcome: str) -> None:
         """Write one request's stages, if it is its turn."""
         model = request.model
@@ -102,10 +105,19 @@ class TraceLog:
 
 
 class SpanRecorder:
-    """Makes OpenTelemetry spans of finished requests. The exporter is set by ``OTEL_*``."""
+    """Makes OpenTelemetry spans of finished requests. The exporter is set by ``OTEL_*``.
 
-    def __init__(self, tracer: Tracer, clock: Clock) -> None:
+    Args:
+        tracer: makes the spans.
+        clock: the server's clock.
+        shutdown: exports what is left and stops; blocks.
+    """
+
+    def __init__(
+        self, tracer: Tracer, clock: Clock, shutdown: Callable[[], object] = lambda: None
+    ) -> None:
         self._tracer = tracer
+        self.flush = shutdown
         self._wall_offset_ns = clock.wall_ns() - clock.monotonic_ns()
 
     def record(self, request: InferRequest, encoded_ns: int, outcome: str) -> None:
@@ -153,4 +165,4 @@ def open_telemetry(clock: Clock, exporter: Any = None) -> SpanRecorder:
         raise LoadFailed("tracing needs OpenTelemetry: pip install 'penstock[otel]'") from err
     provider = TracerProvider()
     provider.add_span_processor(BatchSpanProcessor(exporter))
-    return SpanRecorder(provider.get_tracer("penstock"), clock)
+    return SpanRecorder(provider.get_tracer("penstock"), clock, provider.shutdown)

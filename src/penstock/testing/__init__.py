@@ -1,1 +1,1 @@
-"""The shipped test kit: fakes that work, puppets that move when pulled, doubles that break on a script."""
+"""The shipped test kit: fakes work, puppets move when pulled, faulty ones break on a script."""

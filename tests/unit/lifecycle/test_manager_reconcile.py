@@ -292,6 +292,26 @@ async def test_an_observer_may_change_what_should_be() -> None:
     assert old.num_unloads == 0
 
 
+async def test_an_observer_sees_what_it_is_told() -> None:
+    """Told READY it can borrow; told UNLOADING it cannot any more."""
+    world = World()
+    seen: list[tuple[str, list[int]]] = []
+
+    def look(row: VersionStatus) -> None:
+        seen.append((row.state.value, manager.ready_versions("m")))
+
+    manager = Manager(
+        options=ManagerOptions(),
+        clock=world.clock,
+        available=lambda: ResourceEstimate(0),
+        on_change=look,
+    )
+    for models in ([model("m", {1: FakeLoader()})], []):
+        manager.set_aspired(models)
+        await asyncio.wait_for(manager.wait_settled(), 5)
+    assert seen == [("loading", []), ("ready", [1]), ("unloading", []), ("unloaded", [])]
+
+
 async def test_closing_waits_for_leases_then_unloads_everything() -> None:
     world = World()
     loaders = [FakeLoader(), FakeLoader()]

@@ -326,6 +326,9 @@ async def test_a_failed_load_is_tried_afresh() -> None:
 async def test_names_to_load_at_the_start() -> None:
     plant = Plant(initial=["a", "lost"])
     await plant.store(stored("a", 1), stored("b", 1))
+    assert plant.rows() == [("a", 1, "ready", ""), ("b", 1, "new", "")]
+    plant.control.end_initial()
+    await turn()
     assert plant.rows() == [
         ("a", 1, "ready", ""),
         ("b", 1, "new", ""),
@@ -360,3 +363,12 @@ async def test_closing_ends_a_load_that_waits() -> None:
     with pytest.raises(LoadFailed) as caught:
         await asyncio.wait_for(loading, 5)
     assert caught.value.message == "failed to load 'm', version 1: it was unloaded meanwhile"
+
+
+async def test_a_star_loads_everything_at_the_start_also_what_settles_late() -> None:
+    plant = Plant(initial=["*"])
+    await plant.store(stored("a", 1))
+    await plant.store(stored("a", 1), stored("b", 1))
+    plant.control.end_initial()
+    await turn()
+    assert plant.rows() == [("a", 1, "ready", ""), ("b", 1, "ready", "")]

@@ -10,7 +10,7 @@ from rich.table import Table
 from penstock.app.serve import RunningServer
 from penstock.core.signature import TensorSpec
 from penstock.core.status import VersionState
-from penstock.scheduler.scheduler import ModelInfo
+from penstock.scheduler.model_info import ModelInfo
 from penstock.server.example import example_curl
 
 _SHOWN_CURLS = 3
@@ -35,7 +35,7 @@ def print_banner(server: RunningServer) -> None:
         if status.state is VersionState.FAILED:
             console.print(f"failed: {status.id}: {status.reason}", style="red", markup=False)
     base = f"http://{server.host}:{server.http_port}"
-    console.print(f"REST {base}  docs {base}/docs  metrics {base}/metrics")
+    console.print(f"REST {base}  docs {base}/docs  metrics {base}/metrics", soft_wrap=True)
     if server.grpc_port:
         console.print(f"gRPC {server.host}:{server.grpc_port}")
     for line in _curls(models, base):

@@ -17,6 +17,7 @@ app = typer.Typer(
     help="Serve models: from a file on disk to REST and gRPC predictions.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 app.command("serve")(serve_command)

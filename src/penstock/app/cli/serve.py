@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from penstock.app.load_settings import load_settings
 from penstock.core.errors import ConfigError
 
 
@@ -45,6 +44,8 @@ def serve_command(
     ] = None,
 ) -> None:
     """Serve models over REST and gRPC until Ctrl-C or SIGTERM."""
+    from penstock.app.load_settings import load_settings
+
     flags: dict[str, Any] = dict(_pair(text) for text in setting or ())
     given = {
         "host": host,

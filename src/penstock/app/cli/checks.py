@@ -1,0 +1,226 @@
+"""What ``penstock doctor`` looks at: Python, packages, ports, memory, processors."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple, TypeAlias
+
+from penstock.app.cli.server_client import ServerClient
+from penstock.app.memory import available_memory
+from penstock.app.settings import Settings
+from penstock.core.errors import ConfigError, PenstockError
+from penstock.runtime.runtime import RUNTIMES
+from penstock.server.http_server import free_port
+
+Status: TypeAlias = Literal["ok", "missing", "warning", "broken"]
+
+_MIN_PYTHON = (3, 11)
+_LOW_MEMORY_BYTES = 256 * 1024 * 1024
+_PROBE_TIMEOUT_S = 1.0
+_CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
+
+
+class Check(NamedTuple):
+    """One finding.
+
+    Attributes:
+        name: what was looked at.
+        status: ``ok``; ``missing``: optional and not there; ``warning``: works, but look at it;
+            ``broken``: serving needs it.
+        detail: what was found.
+        fix: the command or the change that mends it.
+    """
+
+    name: str
+    status: Status
+    detail: str
+    fix: str = ""
+
+
+class _Extra(NamedTuple):
+    """Optional packages: what they are for, a module of each, how to install them."""
+
+    name: str
+    modules: tuple[str, ...]
+    packages: tuple[str, ...]
+    install: str
+
+
+_EXTRAS = (
+    _Extra(
+        "tracing (otel)",
+        ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http"),
+        ("opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http"),
+        "pip install 'penstock[otel]'",
+    ),
+    _Extra("images (image)", ("PIL",), ("pillow",), "pip install 'penstock[image]'"),
+    _Extra("predict from Parquet", ("pyarrow",), ("pyarrow",), "pip install pyarrow"),
+)
+
+
+def run_checks(settings: Settings, problem: str = "") -> list[Check]:
+    """Look at everything.
+
+    Args:
+        settings: the effective ones.
+        problem: why the settings cannot be read; "": they can.
+
+    Concurrency: blocks, for a second or two at most.
+    """
+    state = Check("settings", "broken", problem) if problem else Check("settings", "ok", "valid")
+    return [
+        state,
+        _python(),
+        _base_packages(),
+        *_runtimes(),
+        *_extras(tracing=settings.telemetry.tracing),
+        *([] if problem else _ports(settings)),
+        _memory(),
+        _processors(),
+    ]
+
+
+def _python() -> Check:
+    found = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info[:2] >= _MIN_PYTHON:
+        return Check("Python", "ok", f"{found}, {sys.executable}")
+    return Check("Python", "broken", found, "install Python 3.11 or newer")
+
+
+def _base_packages() -> Check:
+    """The packages that penstock itself requires."""
+    try:
+        required = importlib.metadata.requires("penstock") or []
+        version = importlib.metadata.version("penstock")
+    except importlib.metadata.PackageNotFoundError:
+        return Check("penstock", "warning", "runs from source, is not installed", "pip install .")
+    names = [_package_name(text) for text in required if "extra ==" not in text]
+    missing = [name for name in names if _version(name) is None]
+    if missing:
+        fix = f"pip install {' '.join(missing)}"
+        return Check("penstock", "broken", f"{version}, without {', '.join(missing)}", fix)
+    return Check("penstock", "ok", f"{version}, with all {len(names)} packages it requires")
+
+
+def _runtimes() -> Iterator[Check]:
+    for name, entry in RUNTIMES.items():
+        label = f"runtime {name}"
+        if entry.requires is None:
+            yield Check(label, "ok", "needs no further package")
+        elif not _is_installed(entry.requires):
+            yield Check(label, "missing", f"{entry.requires} is not installed", entry.install)
+        else:
+            version = _version(entry.requires) or _version(f"{entry.requires}-gpu") or "installed"
+            yield Check(label, "ok", f"{entry.requires} {version}")
+
+
+def _extras(*, tracing: bool) -> Iterator[Check]:
+    for extra in _EXTRAS:
+        pairs = list(zip(extra.modules, extra.packages, strict=True))
+        missing = [package for module, package in pairs if not _is_installed(module)]
+        if not missing:
+            found = ", ".join(
+                f"{package} {_version(package) or ''}".strip() for _, package in pairs
+            )
+            yield Check(extra.name, "ok", found)
+            continue
+        needed = tracing and "otel" in extra.name
+        detail = f"{', '.join(missing)} not installed"
+        if needed:
+            detail += ", but telemetry.tracing is on"
+        yield Check(extra.name, "broken" if needed else "missing", detail, extra.install)
+
+
+def _ports(settings: Settings) -> Iterator[Check]:
+    doors = [("HTTP", settings.http.port, "http.port")]
+    if settings.grpc.enabled:
+        doors.append(("gRPC", settings.grpc.port, "grpc.port"))
+    if len({port for _, port, _ in doors if port}) < len([p for _, p, _ in doors if p]):
+        yield Check("ports", "broken", f"HTTP and gRPC both use {settings.http.port}")
+        return
+    ours = ""
+    for what, port, name in doors:
+        label = f"{what} port"
+        if not port:
+            yield Check(label, "ok", "any that is free")
+            continue
+        try:
+            free_port(settings.host, port, what)
+        except ConfigError as err:
+            if what == "HTTP":
+                ours = _server_at(settings.host, port)
+            if ours:
+                by = f"by {ours}" if what == "HTTP" else f"it seems by {ours}"
+                yield Check(label, "warning", f"{settings.host}:{port} is in use, {by}")
+            else:
+                reason = err.message.partition(". Choose")[0]
+                yield Check(label, "broken", reason, f"set {name}, or {_flag(what)}")
+        else:
+            yield Check(label, "ok", f"{settings.host}:{port} is free")
+
+
+def _flag(what: str) -> str:
+    return f"penstock serve --{what.lower()}-port"
+
+
+def _server_at(host: str, port: int) -> str:
+    """The name and version of the V2 server on a port; "": there is none."""
+    bracketed = f"[{host}]" if ":" in host else host
+    near = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(bracketed, bracketed)  # noqa: S104
+    try:
+        told = ServerClient(f"http://{near}:{port}", _PROBE_TIMEOUT_S).get("/v2")
+        return f"{told['name']} {told['version']}"
+    except (PenstockError, KeyError, TypeError):
+        return ""
+
+
+def _memory() -> Check:
+    free = available_memory().ram_bytes
+    detail = f"{free / 2**30:.1f} GiB available"
+    if free < _LOW_MEMORY_BYTES:
+        return Check("memory", "warning", detail, "leave more memory, or serve smaller models")
+    return Check("memory", "ok", detail)
+
+
+def _processors() -> Check:
+    total = os.cpu_count() or 1
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else total
+    detail = f"{usable}" if usable == total else f"{usable} of {total}"
+    quota = _cpu_quota()
+    if quota is not None:
+        detail += f", limited to {quota:g} by the control group"
+    return Check("processors", "ok", detail)
+
+
+def _cpu_quota() -> float | None:
+    """How many processors' time a container may use; None: no limit."""
+    try:
+        quota, period = _CPU_LIMIT.read_text("ascii").split()
+        return None if quota == "max" else int(quota) / int(period)
+    except (OSError, ValueError):
+        return None
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _package_name(requirement: str) -> str:
+    match: Sequence[str] = re.split(r"[^\w.-]", requirement, maxsplit=1)
+    return match[0]

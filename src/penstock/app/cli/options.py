@@ -1,0 +1,75 @@
+"""Options that several commands share, and how they print. Light: nothing slow is imported."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+
+UrlOption = Annotated[
+    str, typer.Option("--url", envvar="PENSTOCK_URL", help="The server's REST address.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")]
+VersionOption = Annotated[
+    str,
+    typer.Option(
+        "--version", help="A version number or label; without: the newest.", show_default=False
+    ),
+]
+TimeoutOption = Annotated[
+    float, typer.Option("--timeout-s", min=0.001, help="How long to wait for the server, seconds.")
+]
+
+_PIPE_WIDTH = 4000
+_NUMBERS = re.compile(r'\[\n([^\[\]{}"]*)\n *\]')
+
+
+def console() -> Console:
+    """Where tables go: standard output, not cut to a width where it is no terminal."""
+    from rich.console import Console
+
+    return Console(
+        highlight=False, markup=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH
+    )
+
+
+def print_lines(*values: Any) -> None:
+    """Print tables and lines, without the spaces that would fill up a line in a file."""
+    target = console()
+    if target.is_terminal:
+        for value in values:
+            target.print(value, soft_wrap=isinstance(value, str))
+        return
+    with target.capture() as capture:
+        for value in values:
+            target.print(value, soft_wrap=isinstance(value, str))
+    for line in capture.get().splitlines():
+        print(line.rstrip())
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON: indented for people on a terminal, else one line."""
+    print(json_text(value, indent=2 if sys.stdout.isatty() else None))
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """A value as JSON text; letters beyond ASCII stay readable, lists of numbers on one line."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    return text if indent is None else _NUMBERS.sub(_on_one_line, text)
+
+
+def _on_one_line(match: re.Match[str]) -> str:
+    return f"[{', '.join(part.strip() for part in match[1].split(','))}]"
+
+
+def say(text: str) -> None:
+    """One line of progress or advice, beside the output."""
+    print(text, file=sys.stderr)

@@ -1,0 +1,40 @@
+"""ModelInfo: what a loaded version is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from penstock.core.ids import ServableId
+from penstock.core.signature import ModelSignature
+from penstock.repository.manifest import Manifest
+
+_MAX_BATCH_SIZE = 32
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What a loaded version is, for metadata and for the scheduler.
+
+    Attributes:
+        id: which version.
+        runtime: the runtime's name.
+        platform: the protocol's name for framework and format.
+        signature: what it takes and gives, manifest applied.
+        manifest: its manifest.
+        warm_up_ns: its shortest execution during warm-up.
+    """
+
+    id: ServableId
+    runtime: str
+    platform: str
+    signature: ModelSignature
+    manifest: Manifest = field(default_factory=Manifest)
+    warm_up_ns: int = 2**62
+
+    @property
+    def max_batch_size(self) -> int:
+        """The most rows of one execution; 0: the model takes no batch dimension."""
+        if not self.signature.batched:
+            return 0
+        declared = self.manifest.max_batch_size
+        return _MAX_BATCH_SIZE if declared is None else declared

@@ -1,0 +1,119 @@
+"""PuppetInstance: a copy of a model that computes when the test says so."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from penstock.core.clock import Clock, SystemClock
+from penstock.core.errors import PenstockError
+from penstock.runtime.executable import ExecuteResult
+from penstock.runtime.instance import Execution, Work
+
+Answer = Callable[[Work], "ExecuteResult | PenstockError"]
+
+
+def echo(work: Work) -> ExecuteResult:
+    """The identity: each input comes back as the output of its name."""
+    return ExecuteResult(tuple(work.inputs))
+
+
+class PuppetInstance:
+    """An ``Instance`` that holds its work until it is pulled.
+
+    Args:
+        answer: what it computes, unless the pull says otherwise.
+        can_inline: whether ``run`` may be called; it then answers at once.
+        clock: what the times of an execution are read from.
+
+    Attributes:
+        works: everything it was given, in order, inline work included.
+        num_inline: how much of it was run inline.
+        is_closed: whether it was closed.
+        violations: each breach of the Instance's law by its caller, in words; empty is right.
+
+    Concurrency: one event loop's thread.
+    """
+
+    def __init__(
+        self,
+        answer: Answer = echo,
+        *,
+        can_inline: bool = False,
+        clock: Clock | None = None,
+    ) -> None:
+        self.works: list[Work] = []
+        self.num_inline = 0
+        self.is_closed = False
+        self.violations: list[str] = []
+        self._answer = answer
+        self._can_inline = can_inline
+        self._now_ns = (clock or SystemClock()).monotonic_ns
+        self._started_ns = 0
+        self._on_done: Callable[[Execution], None] | None = None
+        self._changed = asyncio.Event()
+
+    @property
+    def can_inline(self) -> bool:
+        """What the test said."""
+        return self._can_inline
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it holds work that waits for a pull."""
+        return self._on_done is not None
+
+    @property
+    def rows(self) -> list[int]:
+        """The rows of each work so far."""
+        return [work.inputs[0].shape[0] for work in self.works]
+
+    def submit(self, work: Work, on_done: Callable[[Execution], None]) -> None:
+        """Take the work and hold it."""
+        self._enter("submit")
+        self.works.append(work)
+        self._on_done = on_done
+        self._started_ns = self._now_ns()
+        self._changed.set()
+
+    def run(self, work: Work) -> Execution:
+        """Answer at once."""
+        self._enter("run")
+        if not self._can_inline:
+            self.violations.append("run of a copy that may not run inline")
+        self.works.append(work)
+        self.num_inline += 1
+        started_ns = self._now_ns()
+        return Execution(self._answer(work), started_ns, self._now_ns())
+
+    async def close(self) -> None:
+        """Wait for the work at hand."""
+        while self._on_done is not None:
+            await self._wait()
+        self.is_closed = True
+
+    async def wait_until_busy(self) -> Work:
+        """The work at hand, waiting for it where there is none yet."""
+        while self._on_done is None:
+            await self._wait()
+        return self.works[-1]
+
+    def finish(self, result: ExecuteResult | PenstockError | None = None) -> None:
+        """End the work at hand; None: with what ``answer`` computes of it."""
+        if self._on_done is None:
+            raise AssertionError("nothing waits for this string to be pulled")
+        on_done, self._on_done = self._on_done, None
+        self._changed.set()
+        if result is None:
+            result = self._answer(self.works[-1])
+        on_done(Execution(result, self._started_ns, self._now_ns()))
+
+    def _enter(self, what: str) -> None:
+        if self._on_done is not None:
+            self.violations.append(f"{what} while busy")
+        if self.is_closed:
+            self.violations.append(f"{what} after close")
+
+    async def _wait(self) -> None:
+        self._changed.clear()
+        await self._changed.wait()

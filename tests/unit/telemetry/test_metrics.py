@@ -1,0 +1,84 @@
+"""The metrics page, read as Prometheus reads it."""
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from penstock.core.ids import ServableId
+from penstock.core.status import VersionState, VersionStatus
+from penstock.telemetry.metrics import METRICS, MetricsPage
+from penstock.telemetry.stats import EdgeStats, ModelStats
+
+
+def page() -> MetricsPage:
+    stats, odd = ModelStats("m", 3), ModelStats('odd "name"\n', 1)
+    stats.executed(4, 1_000, 2_000_000, 1_000)
+    stats.answered(4, 3_000_000, 1_000_000)
+    stats.failed("overloaded", 5)
+    stats.queue_requests, stats.queue_bytes, stats.instances, stats.busy = 2, 64, 3, 1
+    stats.inline, stats.load_s = True, 1.5
+    edge = EdgeStats()
+    edge.reject("grpc", "not_found")
+    statuses = [VersionStatus(ServableId("m", 3), VersionState.READY)]
+    return MetricsPage(lambda: [stats, odd], lambda: statuses, edge)
+
+
+def samples() -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    text = page().render()[0].decode()
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_the_page_holds_every_metric() -> None:
+    body, content_type = page().render()
+    assert content_type.startswith("text/plain")
+    families = {f.name: f for f in text_string_to_metric_families(body.decode())}
+    for spec in METRICS:
+        family = families[spec.name.removesuffix("_total")]
+        assert family.type == spec.kind
+        assert family.documentation == spec.meaning
+        assert family.samples, spec.name
+        for sample in family.samples:
+            assert set(sample.labels) - {"le"} == set(spec.labels)
+    assert "process_cpu_seconds" in families or "python_info" in families
+
+
+def test_the_numbers() -> None:
+    seen = samples()
+    m = (("model", "m"), ("version", "3"))
+
+    def of(name: str, **labels: str) -> float:
+        return seen[name, tuple(sorted((*m, *labels.items())))]
+
+    assert of("penstock_requests_total", outcome="ok") == 1
+    assert of("penstock_requests_total", outcome="overloaded") == 1
+    assert of("penstock_rows_total") == 4
+    assert of("penstock_queue_requests") == 2
+    assert of("penstock_queue_bytes") == 64
+    assert of("penstock_instances") == 3
+    assert of("penstock_instances_busy") == 1
+    assert of("penstock_model_inline") == 1
+    assert of("penstock_model_load_seconds") == 1.5
+    assert of("penstock_model_state", state="ready") == 1
+    assert of("penstock_request_duration_seconds_sum") == 0.003
+    assert of("penstock_request_duration_seconds_count") == 1
+    assert of("penstock_request_duration_seconds_bucket", le="0.0025") == 0
+    assert of("penstock_request_duration_seconds_bucket", le="0.005") == 1
+    assert of("penstock_request_duration_seconds_bucket", le="+Inf") == 1
+    assert of("penstock_batch_size_rows_bucket", le="2.0") == 0
+    assert of("penstock_batch_size_rows_bucket", le="4.0") == 1
+    rejected = ("penstock_rejected_requests_total", (("code", "not_found"), ("protocol", "grpc")))
+    assert seen[rejected] == 1
+
+
+def test_names_are_escaped() -> None:
+    assert samples()["penstock_rows_total", (("model", 'odd "name"\n'), ("version", "1"))] == 0
+
+
+def test_names_hold_their_unit() -> None:
+    for spec in METRICS:
+        assert spec.name.startswith("penstock_")
+        assert spec.name.endswith("_total") == (spec.kind == "counter")
+        assert bool(spec.bounds) == (spec.kind == "histogram")
+    assert len({spec.name for spec in METRICS}) == len(METRICS)
