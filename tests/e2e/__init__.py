@@ -1,0 +1,1 @@
+"""The whole server, from the command line on."""
