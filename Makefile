@@ -1,0 +1,50 @@
+# The menu. `make` lists it.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+STAMP := .venv/.stamp
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo serve test test-slow lint types bench docs
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 20
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[onnx,image,otel]' --group dev
+	touch $@
+
+setup: $(STAMP)  ## make .venv with Penstock, its extras and the tools of its developers
+
+demo: $(STAMP)  ## serve models/ and ask it over REST and gRPC
+	$(BIN)/python examples/digits/demo.py
+
+serve: $(STAMP)  ## serve the models of this repository on 8080 (REST) and 8081 (gRPC)
+	$(BIN)/penstock serve models
+
+test: $(STAMP)  ## all tests but the slow ones
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(STAMP)  ## the tests that take minutes
+	$(BIN)/python -m pytest -m slow
+
+lint: $(STAMP)  ## style, import contracts, spelling, sizes, documentation, generated code
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/codespell
+	$(BIN)/python tools/check_size.py
+	$(BIN)/python tools/check_docs.py
+	$(BIN)/python tools/generate_proto.py --check
+
+types: $(STAMP)  ## mypy, strict
+	$(BIN)/mypy
+
+bench: $(STAMP)  ## all arms side by side: needs the peers' environments, takes long
+	$(BIN)/python -m benchmarks.venvs
+	$(BIN)/python -m benchmarks.run
+
+docs: $(STAMP)  ## renew the generated tables, then check every page
+	$(BIN)/python tools/check_docs.py --write

@@ -1,0 +1,180 @@
+"""Hold the limits of size and habit that no linter knows; prints each breach, exits with 1.
+
+Files of at most 400 lines (tests 500), functions of at most 60, at most 7 parameters; no file
+called utils, helpers, common, misc or base; ``except Exception`` at named boundaries only; no
+sleeping in unit and property tests; no state in modules. An exception is a line in a table below
+and says why. A limit is raised here or nowhere.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = ("src", "tests", "tools", "benchmarks", "examples", "models")
+GENERATED = "/open_inference/proto/"
+
+MAX_FILE_LINES = 400
+MAX_TEST_FILE_LINES = 500
+MAX_FUNCTION_LINES = 60
+MAX_PARAMETERS = 7
+FORBIDDEN_NAMES = frozenset({"utils", "util", "helpers", "common", "misc", "base"})
+
+WIDE: Mapping[str, str] = {
+    "src/penstock/app/cli/serve.py:serve_command": "one parameter for each flag",
+    "src/penstock/app/cli/predict.py:predict": "one parameter for each flag",
+}
+"""Functions with more parameters, and why."""
+
+BROAD: Mapping[str, tuple[int, str]] = {
+    "src/penstock/server/http.py": (2, "the edge: a bug of ours is a 500, and logged"),
+    "src/penstock/server/grpc.py": (1, "the edge: a bug of ours is INTERNAL, and logged"),
+    "src/penstock/runtime/onnx_runtime.py": (1, "the engine's exceptions are of no known class"),
+    "src/penstock/runtime/python_runtime.py": (2, "a user's code raises what it likes"),
+    "src/penstock/runtime/instance.py": (1, "a user's code raises what it likes"),
+    "src/penstock/app/model_loader.py": (2, "closes what it opened, whatever went wrong"),
+    "src/penstock/lifecycle/harness.py": (4, "loaders and observers are foreign code"),
+    "src/penstock/app/cli/input_file.py": (1, "a file reader's exceptions are of no known class"),
+}
+"""Files that may catch everything: how often, and why."""
+
+_MUTATORS = frozenset(
+    ("append", "add", "update", "setdefault", "pop", "popitem", "clear", "extend", "insert")
+)
+
+
+class Breach(NamedTuple):
+    """A limit that is crossed, and where."""
+
+    path: str
+    line: int
+    text: str
+
+    def __str__(self) -> str:
+        """``file:line: text``, as editors read it."""
+        return f"{self.path}:{self.line}: {self.text}"
+
+
+def check_file(path: str, text: str) -> Iterator[Breach]:
+    """Every breach in one Python file.
+
+    Args:
+        path: relative to the repository root, with ``/``; decides which limits hold.
+        text: its content.
+    """
+    is_test = path.startswith("tests/")
+    limit = MAX_TEST_FILE_LINES if is_test else MAX_FILE_LINES
+    if (lines := len(text.splitlines())) > limit:
+        yield Breach(path, limit + 1, f"{lines} lines, at most {limit}: split the file")
+    if Path(path).stem in FORBIDDEN_NAMES:
+        yield Breach(path, 1, f"'{Path(path).stem}' says nothing: name the file after what it is")
+    if re.match(r"tests/(unit|property)/", path):
+        yield from _sleeps(path, text)
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from _function(path, node, is_test)
+    if path.startswith("src/"):
+        yield from _broad_excepts(path, tree)
+        yield from _module_state(path, tree)
+
+
+def _function(
+    path: str, node: ast.FunctionDef | ast.AsyncFunctionDef, is_test: bool
+) -> Iterator[Breach]:
+    lines = (node.end_lineno or node.lineno) - node.lineno + 1
+    if lines > MAX_FUNCTION_LINES:
+        text = f"{node.name} has {lines} lines, at most {MAX_FUNCTION_LINES}"
+        yield Breach(path, node.lineno, text)
+    arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+    count = sum(argument.arg not in ("self", "cls") for argument in arguments)
+    if count > MAX_PARAMETERS and not is_test and f"{path}:{node.name}" not in WIDE:
+        text = f"{node.name} takes {count} parameters, at most {MAX_PARAMETERS}: give it a value"
+        yield Breach(path, node.lineno, text)
+
+
+def _broad_excepts(path: str, tree: ast.Module) -> Iterator[Breach]:
+    allowed, _ = BROAD.get(path, (0, ""))
+    broad = [node for node in ast.walk(tree) if isinstance(node, ast.ExceptHandler) and _all(node)]
+    if len(broad) < allowed:
+        yield Breach(path, 1, f"{allowed} broad handlers allowed, {len(broad)} there: lower BROAD")
+    for node in sorted(broad, key=lambda handler: handler.lineno)[allowed:]:
+        yield Breach(path, node.lineno, f"catches everything; {allowed} such handlers allowed here")
+
+
+def _all(handler: ast.ExceptHandler) -> bool:
+    kinds = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+    return any(
+        kind is None or (isinstance(kind, ast.Name) and kind.id in ("Exception", "BaseException"))
+        for kind in kinds
+    )
+
+
+def _sleeps(path: str, text: str) -> Iterator[Breach]:
+    for number, line in enumerate(text.splitlines(), 1):
+        if "time.sleep(" in line:
+            yield Breach(path, number, "sleeps: step the clock, or wait for an event")
+
+
+def _module_state(path: str, tree: ast.Module) -> Iterator[Breach]:
+    mutable: set[str] = set()
+    for node in tree.body:
+        for name in _mutable_names(node):
+            mutable.add(name)
+            if not name.startswith("__") and name != name.upper():
+                text = f"module-level '{name}' is mutable: make it a constant, or an attribute"
+                yield Breach(path, node.lineno, text)
+    for inner in ast.walk(tree):
+        if isinstance(inner, ast.Global):
+            yield Breach(path, inner.lineno, f"global {', '.join(inner.names)}: pass it instead")
+        changed = _changed(inner)
+        if changed in mutable:
+            yield Breach(path, getattr(inner, "lineno", 1), f"changes the module's '{changed}'")
+
+
+def _mutable_names(node: ast.stmt) -> list[str]:
+    if isinstance(node, ast.Assign):
+        targets, value = node.targets, node.value
+    elif isinstance(node, ast.AnnAssign) and node.value is not None:
+        targets, value = [node.target], node.value
+    else:
+        return []
+    literals = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp)
+    made = isinstance(value, ast.Call) and isinstance(value.func, ast.Name)
+    made = made and ast.unparse(value).split("(")[0] in ("list", "dict", "set", "defaultdict")
+    if not (isinstance(value, literals) or made):
+        return []
+    return [target.id for target in targets if isinstance(target, ast.Name)]
+
+
+def _changed(node: ast.AST) -> str | None:
+    """The name whose value this node changes in place; None: it changes nothing."""
+    place: ast.AST | None = None
+    if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store | ast.Del):
+        place = node.value
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        place = node.func.value if node.func.attr in _MUTATORS else None
+    return place.id if isinstance(place, ast.Name) else None
+
+
+def main() -> int:
+    """Check the repository; returns the exit status."""
+    breaches: list[Breach] = []
+    for folder in FOLDERS:
+        for file in sorted((ROOT / folder).rglob("*.py")):
+            path = file.relative_to(ROOT).as_posix()
+            if GENERATED not in path:
+                breaches += check_file(path, file.read_text())
+    for breach in breaches:
+        print(breach)
+    print(f"sizes: {len(breaches)} breaches" if breaches else "sizes: ok")
+    return 1 if breaches else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
