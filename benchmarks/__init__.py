@@ -1,0 +1,1 @@
+"""Benchmarks: every performance claim in the documentation names a file that these wrote."""

@@ -1,0 +1,1 @@
+"""The arms of the comparison: the floor, the echo, Penstock and its peers."""

@@ -1,0 +1,42 @@
+"""Request bodies on disk, in the form that both load generators read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchmarks.messages import HttpRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+
+def write_requests(folder: Path, requests: Sequence[HttpRequest]) -> Path:
+    """Write `requests`, all of one path, into `folder` (made when missing) and return it.
+
+    Raises ValueError when there is none or the paths differ.
+    """
+    if len({request.path for request in requests}) != 1:
+        raise ValueError("all requests of one folder must have the same path, and one is needed")
+    folder.mkdir(parents=True, exist_ok=True)
+    stems = []
+    for number, request in enumerate(requests):
+        stem = f"{number:05d}"
+        (folder / f"{stem}.body").write_bytes(request.body)
+        lines = [f"{name}: {value}\n" for name, value in request.headers.items()]
+        (folder / f"{stem}.headers").write_text("".join(lines))
+        stems.append(stem)
+    (folder / "list").write_text("".join(f"{stem}\n" for stem in stems))
+    (folder / "path").write_text(requests[0].path)
+    return folder
+
+
+def read_requests(folder: Path) -> list[HttpRequest]:
+    """Return the requests that `write_requests` wrote; FileNotFoundError when it did not."""
+    path = (folder / "path").read_text()
+    found = []
+    for stem in (folder / "list").read_text().split():
+        lines = (folder / f"{stem}.headers").read_text().splitlines()
+        headers = dict(line.split(": ", 1) for line in lines)
+        found.append(HttpRequest(path, (folder / f"{stem}.body").read_bytes(), headers))
+    return found
