@@ -167,6 +167,10 @@ class ModelControl:
         return build_index(self._stored, self._target.statuses(), self._outcomes)
 
     def _remember(self, models: Sequence[StoredModel]) -> None:
+        for model in models:
+            before = self._stored.get(model.name)
+            if model.error is not None and (before is None or before.error is None):
+                _log.error("model '%s': %s", model.name, model.error.message)
         self._stored = {model.name: model for model in models}
         self._outcomes = {
             name: outcome for name, outcome in self._outcomes.items() if name in self._stored

@@ -372,3 +372,12 @@ async def test_a_star_loads_everything_at_the_start_also_what_settles_late() -> 
     plant.control.end_initial()
     await turn()
     assert plant.rows() == [("a", 1, "ready", ""), ("b", 1, "ready", "")]
+
+
+async def test_a_manifest_that_breaks_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    plant = Plant(mode="watch")
+    broken = StoredModel("m", Manifest(), (), ConfigError("m/model.yaml: $.x: unknown field"))
+    await plant.store(broken)
+    await plant.store(broken)
+    told = [r.message for r in caplog.records if r.message.startswith("model 'm'")]
+    assert told == ["model 'm': m/model.yaml: $.x: unknown field"]

@@ -1,0 +1,1 @@
+"""Real foreign clients against a live server."""
