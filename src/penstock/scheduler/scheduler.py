@@ -15,6 +15,7 @@ from penstock.core.messages import InferRequest, InferResponse
 from penstock.runtime.instance import Execution, Instance, Work
 from penstock.scheduler.batch import Member, Tensors, cut, join, merge, select, split
 from penstock.scheduler.batch_policy import Candidate, WaitUntil, choose_batch
+from penstock.scheduler.gathering import Gathering
 from penstock.scheduler.inline_policy import first_state, next_state
 from penstock.scheduler.merge_key import merge_key
 from penstock.scheduler.model_info import ModelInfo
@@ -23,7 +24,6 @@ from penstock.scheduler.request_queue import RequestQueue, Waiting
 from penstock.telemetry.stats import ModelStats
 
 _WINDOW = 4
-_GATHER_NS = 150_000
 
 
 class Scheduler:
@@ -63,7 +63,7 @@ class Scheduler:
         self._wake_up: asyncio.TimerHandle | None = None
         self._closed = False
         self._idle_since_ns = 0
-        self._last_arrival_ns = 0
+        self._gathering = Gathering()
         self._is_gathering = False
         self._may_inline = info.manifest.instances.inline == "auto" and all(
             instance.can_inline for instance in instances
@@ -90,7 +90,8 @@ class Scheduler:
             rows = self.signature.check(self.info.id.name, request.inputs, request.outputs)
             deadline_ns = self._deadline(request, arrived_ns)
             if self._inline.inline and self._idle and rows <= self._row_limit:
-                if self._is_alone(arrived_ns):
+                alone = self._max_rows <= 1 or self._gathering.is_alone(arrived_ns)
+                if alone and not self._queue:
                     outputs = self._infer_now(request, rows)
                 else:
                     waiting = self._waiting(request, rows, arrived_ns, deadline_ns)
@@ -134,12 +135,6 @@ class Scheduler:
             raise self._too_late()
         return request.deadline.at_ns
 
-    def _is_alone(self, arrived_ns: int) -> bool:
-        """Whether nothing suggests that more requests come in this turn of the event loop."""
-        since_last_ns = arrived_ns - self._last_arrival_ns
-        self._last_arrival_ns = arrived_ns
-        return not self._queue and (since_last_ns > _GATHER_NS or self._max_rows <= 1)
-
     async def _infer_gathered(self, waiting: Waiting) -> Tensors:
         """Run on the event loop, together with what else comes in this turn of it."""
         self._queue.admit(self.info.id.name, 1, waiting.num_bytes, self._retry_after_s())
@@ -155,6 +150,7 @@ class Scheduler:
 
     def _gather(self) -> None:
         self._is_gathering = False
+        self._gathering.gathered(len(self._queue))
         self._dispatch()
         for waiting in self._queue:  # no instance was idle after all
             self._arm(waiting)

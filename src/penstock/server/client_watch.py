@@ -73,6 +73,8 @@ class ClientWatch:
 
     async def _watch(self) -> None:
         message = await self._receive()
+        while message["type"] == "http.request":  # what is left of a body nobody waits for
+            message = await self._receive()
         if message["type"] == "http.disconnect":
             self._cancel(Cancelled("the client went away"))
 

@@ -61,12 +61,13 @@ async def read_body(headers: Headers, receive: Receive, limits: Limits) -> bytes
         Cancelled: the client went away before it had sent everything.
         InvalidArgument: it is corrupt.
     """
-    length = headers.get(b"content-length", b"")
-    if length.isdigit() and int(length) > limits.max_body_bytes:
-        raise _too_large(int(length), limits)
+    announced = headers.get(b"content-length", b"")
+    length = int(announced) if announced.isdigit() else -1
+    if length > limits.max_body_bytes:
+        raise _too_large(length, limits)
     message = await _next_part(receive)
     body: bytes = message.get("body", b"")
-    if message.get("more_body"):
+    if message.get("more_body") and len(body) != length:  # all of it is here: do not ask again
         body = await _rest_of_body(body, receive, limits)
     if len(body) > limits.max_body_bytes:
         raise _too_large(len(body), limits)
