@@ -44,7 +44,13 @@ types: $(STAMP)  ## mypy, strict
 
 bench: $(STAMP)  ## all arms side by side: needs the peers' environments, takes long
 	$(BIN)/python -m benchmarks.venvs
+	test -f .bench-models/minilm/1/model.onnx || { $(BIN)/python -m benchmarks.venvs export && .bench-venvs/export/bin/python -m benchmarks.models.export_minilm; }
 	$(BIN)/python -m benchmarks.run
+	$(BIN)/python -m benchmarks.startup
+	$(BIN)/python -m benchmarks.swaps
+	$(BIN)/python -m benchmarks.micro_path
+	$(BIN)/python -m benchmarks.decisions
+	$(BIN)/python -m benchmarks.memory
 
 docs: $(STAMP)  ## renew the generated tables, then check every page
 	$(BIN)/python tools/check_docs.py --write

@@ -1,13 +1,12 @@
-"""What a switch costs: two command lines of the server, side by side, as a ratio of requests/s.
+"""Two command lines of the server, side by side, as a ratio of requests/s: what a change is worth.
 
-    .venv/bin/python -m benchmarks.telemetry_cost --a LINE --b LINE
+    .venv/bin/python -m benchmarks.compare --a LINE --b LINE
 
 where a LINE is such as ``{penstock} serve {model} --http-port {http_port} --set x=y``.
 `{penstock}`, `{model}`, `{http_port}` and `{grpc_port}` are filled in. Without `--a` it is plain
-`penstock serve`; without `--b` it is the line of `--a` with the switch
-`--set telemetry.metrics=false` added. In each round both servers are started and loaded in turn,
+`penstock serve`. In each round both servers are started and loaded in turn,
 A B B A, one at a time.
-Writes benchmarks/results/telemetry-cost.json and .md.
+Writes benchmarks/results/compare.json and .md.
 """
 
 from __future__ import annotations
@@ -28,7 +27,6 @@ from benchmarks.processes import cpu_seconds
 from benchmarks.report import cell, heading, write_result
 
 LINE = "{penstock} serve {model} --host 127.0.0.1 --http-port {http_port} --grpc-port {grpc_port}"
-SWITCH = " --set telemetry.metrics=false"
 
 
 class CommandLine(Arm):
@@ -114,20 +112,20 @@ def main() -> int:
     """Entry point; returns 0, 1 when an arm could not be measured."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--a", default=LINE, help="command line")
-    parser.add_argument("--b", help="command line; default: that of --a with the switch added")
+    parser.add_argument("--b", required=True, help="command line")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--duration", type=float, default=5.0, help="seconds a load")
     parser.add_argument("--connections", type=int, default=32)
-    parser.add_argument("--name", default="telemetry-cost")
+    parser.add_argument("--name", default="compare")
     given = parser.parse_args()
-    lines = [given.a, given.b or given.a + SWITCH]
-    document = machine.heading_fields(given.name, "telemetry_cost")
+    lines = [given.a, given.b]
+    document = machine.heading_fields(given.name, "compare")
     document["settings"] = {
         "rounds": given.rounds,
         "duration_s": given.duration,
         "connections": given.connections,
-        "a": lines[0],
-        "b": lines[1],
+        "a": without_root(lines[0]),
+        "b": without_root(lines[1]),
     }
     document["how"] = (
         f"{given.rounds} rounds, each A B B A with {given.duration:g} s a load over "
