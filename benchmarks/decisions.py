@@ -1,7 +1,7 @@
 """The figures behind docs/decisions/0004: inline execution and gathering, each against without.
 
 Run: ``python -m benchmarks.decisions [--rounds 5] [--duration 2]``; writes
-``results/inline-{32,128}.json`` and ``results/gathering-{32,128}.json``.
+``results/inline-{1,32,128}.json`` and ``results/gathering-{1,32,128}.json``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _WITHOUT = {
 
 
 def main() -> int:
-    """Measure each decision at 32 and 128 connections.
+    """Measure each decision at 1, 32 and 128 connections.
 
     Returns:
         the number of comparisons that failed.
@@ -36,7 +36,7 @@ def main() -> int:
     failed = 0
     for name, code in _WITHOUT.items():
         without = LINE.replace("{penstock}", f'{sys.executable} -c "{code}"')
-        for connections in (32, 128):
+        for connections in (1, 32, 128):
             done = subprocess.run(
                 [
                     *(sys.executable, "-m", "benchmarks.compare", "--b", without),

@@ -24,7 +24,7 @@ _ERROR_REF = {"$ref": "#/components/schemas/Error"}
 
 
 def openapi_document(models: Sequence[ModelInfo], version: str) -> dict[str, Any]:
-    """OpenAPI 3.1.
+    """OpenAPI 3.0: what the page at ``/docs`` can show.
 
     Args:
         models: every version that serves.
@@ -38,7 +38,7 @@ def openapi_document(models: Sequence[ModelInfo], version: str) -> dict[str, Any
         base = f"/v2/models/{info.id.name}/versions/{info.id.version}"
         paths |= _model_paths(info, base, f" version {info.id.version}")
     return {
-        "openapi": "3.1.0",
+        "openapi": "3.0.3",
         "info": {
             "title": "Penstock",
             "version": version,
@@ -143,8 +143,8 @@ def _tensor_schema(spec: TensorSpec) -> dict[str, Any]:
         "required": ["name", "datatype", "shape", "data"],
         "description": spec.description or f"{spec.dtype}, {dims}",
         "properties": {
-            "name": {"const": spec.name},
-            "datatype": {"const": str(spec.dtype)},
+            "name": {"enum": [spec.name]},
+            "datatype": {"enum": [str(spec.dtype)]},
             "shape": {
                 "type": "array",
                 "items": {"type": "integer", "minimum": 0},
