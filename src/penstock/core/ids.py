@@ -53,8 +53,7 @@ LATEST = VersionChoice()
 class RequestIds:
     """Makes ids for requests that bring none: 32 hex digits, unlike any other's.
 
-    A random half for this source and a counter: a system call per request would cost more than
-    decoding one (benchmarks/micro_path.py).
+    A random half for this source and a counter, so that no request pays for a system call.
     """
 
     def __init__(self) -> None:

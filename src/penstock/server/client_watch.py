@@ -14,8 +14,7 @@ class ClientWatch:
     """Cancels the current task when its client disconnects or sends its body too slowly.
 
     Most requests are over before it is worth looking: a quick answer pays for one timer, and
-    only what takes longer than 20 ms for a task (asyncio.timeout and a task for each request
-    would cost a tenth of a small inference: benchmarks/micro_path.py).
+    only what takes longer than 20 ms for a task.
     """
 
     __slots__ = (
