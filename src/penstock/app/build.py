@@ -18,7 +18,7 @@ from penstock.core.servable import InferenceClient
 from penstock.lifecycle.harness import LoadOptions
 from penstock.lifecycle.manager import Manager, ManagerOptions
 from penstock.lifecycle.source_adapter import ModelControl
-from penstock.lifecycle.transition_policy import availability_preserving, resource_preserving
+from penstock.lifecycle.transition_policy import TRANSITION_POLICIES
 from penstock.repository.artifact import ArtifactRef, StoredModel
 from penstock.repository.filesystem_source import FileSystemSource
 from penstock.router.router import Router
@@ -32,11 +32,6 @@ from penstock.telemetry.trace import open_telemetry
 
 if TYPE_CHECKING:
     from penstock.server.api import Api
-
-_POLICIES = {
-    "availability": availability_preserving,
-    "resource": resource_preserving,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,5 +122,5 @@ def _manager_options(settings: LifecycleSettings) -> ManagerOptions:
             initial_backoff_s=settings.initial_backoff_s,
             max_backoff_s=settings.max_backoff_s,
         ),
-        transition_policy=_POLICIES[settings.transition],
+        transition_policy=TRANSITION_POLICIES[f"{settings.transition}_preserving"],
     )

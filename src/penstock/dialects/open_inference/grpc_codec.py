@@ -135,13 +135,13 @@ def read_version(text: str) -> VersionChoice:
     return VersionChoice.parse(text)
 
 
-def plain(given: Mapping[str, pb.InferParameter]) -> dict[str, Parameter]:
+def plain(given: Mapping[str, Any]) -> dict[str, Any]:
     """A message's parameters as plain values.
 
     Raises:
         InvalidArgument: a parameter holds no value.
     """
-    values: dict[str, Parameter] = {}
+    values: dict[str, Any] = {}
     for name, parameter in given.items():
         choice = parameter.WhichOneof("parameter_choice")
         if choice is None:

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
-from penstock.core.errors import InvalidArgument
 from penstock.dialects.open_inference import repository
+from penstock.dialects.open_inference.grpc_codec import plain
 from penstock.dialects.open_inference.log_settings import LogSettings, log_settings_body
 from penstock.dialects.open_inference.proto import grpc_predict_v2_pb2 as pb
 from penstock.dialects.open_inference.proto.pool import POOL
@@ -53,13 +53,13 @@ def read_load(message: pb.RepositoryModelLoadRequest) -> tuple[str, dict[str, An
             ``repository.read_load_parameters``.
     """
     name = _model_name(message)
-    return name, repository.read_load_parameters(_plain(message.parameters))
+    return name, repository.read_load_parameters(plain(message.parameters))
 
 
 def read_unload(message: pb.RepositoryModelUnloadRequest) -> str:
     """The model to unload; numbering and errors as ``read_load``."""
     name = _model_name(message)
-    repository.read_unload_parameters(_plain(message.parameters))
+    repository.read_unload_parameters(plain(message.parameters))
     return name
 
 
@@ -95,7 +95,7 @@ def read_log_changes(message: pb.LogSettingsRequest) -> dict[str, Any]:
     Raises:
         InvalidArgument: a setting holds no value.
     """
-    return _plain(message.settings)
+    return plain(message.settings)
 
 
 def _fill(message: _Message, value: dict[str, Any]) -> _Message:
@@ -110,13 +110,3 @@ def _model_name(
         return message.repository_name
     repository.check_names(message.model_name, message.repository_name)
     return message.model_name
-
-
-def _plain(given: Mapping[str, Any]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for name, parameter in given.items():
-        choice = parameter.WhichOneof("parameter_choice")
-        if choice is None:
-            raise InvalidArgument(f"parameter '{name}' has no value")
-        values[name] = getattr(parameter, choice)
-    return values

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import msgspec
-
 from penstock.core.signature import ModelSignature, TensorSpec
 
 EXTENSIONS = (
@@ -24,11 +22,6 @@ EXTENSIONS = (
 
 _PLATFORMS = {"onnx": "onnxruntime_onnx"}
 _BACKENDS = {"onnx": "onnxruntime"}
-
-
-def to_json(value: object) -> bytes:
-    """One of this package's plain values as the body of a REST answer."""
-    return msgspec.json.encode(value)
 
 
 def server_metadata(

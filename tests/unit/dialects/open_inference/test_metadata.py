@@ -2,6 +2,8 @@
 
 import json
 
+import msgspec
+
 from penstock.core.dtype import DType
 from penstock.core.signature import ModelSignature, TensorSpec
 from penstock.dialects.open_inference import metadata
@@ -14,8 +16,8 @@ from tests.unit.dialects.open_inference.requests import SIGNATURE
 
 
 def test_health_bodies_satisfy_both_kinds_of_clients() -> None:
-    assert metadata.to_json(metadata.live_body()) == b'{"live":true}'
-    assert metadata.to_json(metadata.ready_body(True)) == b'{"ready":true,"live":true}'
+    assert msgspec.json.encode(metadata.live_body()) == b'{"live":true}'
+    assert msgspec.json.encode(metadata.ready_body(True)) == b'{"ready":true,"live":true}'
     assert metadata.model_ready_body("m", False) == {"name": "m", "ready": False}
 
 
