@@ -6,6 +6,7 @@ import json
 from contextlib import suppress
 from typing import Any
 
+import msgspec
 from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +20,6 @@ from penstock.dialects.open_inference import (
     grpc_codec,
     grpc_messages,
     log_settings,
-    metadata,
     repository,
 )
 from penstock.dialects.open_inference.config_overrides import overrides_from_config
@@ -198,7 +198,7 @@ def test_any_log_setting(changes: dict[str, Any]) -> None:
     with suppress(PenstockError):
         settings = log_settings.change_log_settings(log_settings.LogSettings(), changes)
         grpc_messages.log_settings(settings)
-        metadata.to_json(log_settings.log_settings_body(settings))
+        msgspec.json.encode(log_settings.log_settings_body(settings))
 
 
 @given(
