@@ -24,7 +24,7 @@ STATEMENTS = {
     "asyncio": "import asyncio",
     "typer": "import typer",
     "structlog": "import structlog",
-    "granian.server.embed": "import granian.server.embed",
+    "uvicorn": "import uvicorn.protocols.http.httptools_impl",
     "grpc.aio": "import grpc.aio",
     "prometheus_client": "import prometheus_client",
     "rich.console": "import rich.console",

@@ -12,11 +12,11 @@ NOTHING = Answer(0, (1.0,) + (0.0,) * 9)
 
 
 class EchoRest(Arm):
-    """Granian with a minimal ASGI application that answers a constant V2 body."""
+    """Penstock's own HTTP server with an application that answers a constant V2 body."""
 
     label = "echo"
-    note = "granian embed server (asginl, uvloop, one process), constant V2 body, no model"
-    packages = ("granian", "uvloop")
+    note = "Penstock's HTTP server (uvicorn, fast lane, uvloop), constant V2 body, no model"
+    packages = ("penstock", "uvicorn", "httptools", "uvloop")
 
     def command(self) -> list[str]:
         """Return the command line of the echo."""

@@ -94,7 +94,7 @@ class PenstockMiniLm(Arm):
 
     label = "penstock"
     note = "penstock serve .bench-models/minilm with the model.yaml that the export writes"
-    packages = ("penstock", "granian", "onnxruntime", "numpy", "msgspec")
+    packages = ("penstock", "uvicorn", "httptools", "onnxruntime", "numpy", "msgspec")
     ready_path = "/readyz"
 
     def __init__(self, folder: Path, more: tuple[str, ...] = ()) -> None:

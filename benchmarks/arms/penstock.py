@@ -16,7 +16,16 @@ class Penstock(Arm):
 
     label = "penstock"
     note = "penstock serve models/digits, one process, defaults"
-    packages = ("penstock", "granian", "grpcio", "onnxruntime", "numpy", "msgspec", "uvloop")
+    packages = (
+        "penstock",
+        "uvicorn",
+        "httptools",
+        "grpcio",
+        "onnxruntime",
+        "numpy",
+        "msgspec",
+        "uvloop",
+    )
     speaks_grpc = True
     ready_path = "/readyz"
 

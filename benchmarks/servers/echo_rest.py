@@ -1,44 +1,43 @@
-"""Echo over REST: the engine that Penstock's HTTP side runs on, with no model and no decoding.
+"""Echo over REST: Penstock's HTTP server with no model and no decoding.
 
 Run with Penstock's own interpreter: ``python echo_rest.py PORT BODY_FILE``.
 """
 
+import asyncio
 import sys
 from pathlib import Path
 
 import uvloop
-from granian.constants import Interfaces
-from granian.server.embed import Server
 
-HEADERS = [(b"content-type", b"application/json")]
+from penstock.server.exchange import Limits, Reply
+from penstock.server.http_server import HttpServer, bind
 
 
-def application(answer: bytes):
-    """Return an ASGI application that reads the whole request and answers `answer`."""
-    start = {"type": "http.response.start", "status": 200, "headers": HEADERS}
-    body = {"type": "http.response.body", "body": answer, "more_body": False}
+class Echo:
+    """Answers every prediction, and anything else too, with `answer`."""
 
-    async def app(scope, receive, send) -> None:
-        more = True
-        while more:
-            more = (await receive()).get("more_body", False)
+    limits = Limits()
+
+    def __init__(self, answer: bytes) -> None:
+        length = (b"content-length", b"%d" % len(answer))
+        self._reply = Reply(200, [(b"content-type", b"application/json"), length], answer)
+
+    async def infer_whole(self, path: str, headers: dict[bytes, bytes], body: bytes) -> Reply:
+        """The fast lane."""
+        return self._reply
+
+    async def __call__(self, scope, receive, send) -> None:
+        """ASGI, which the readiness probe takes."""
+        start = {"type": "http.response.start", "status": 200, "headers": self._reply.headers}
         await send(start)
-        await send(body)
-
-    return app
+        await send({"type": "http.response.body", "body": self._reply.body})
 
 
 async def main(port: int, answer: bytes) -> None:
     """Serve until the process is ended."""
-    server = Server(
-        application(answer),
-        address="127.0.0.1",
-        port=port,
-        interface=Interfaces.ASGINL,
-        backlog=1024,
-        log_enabled=False,
-    )
-    await server.serve()
+    with bind("127.0.0.1", port, "HTTP") as listening:
+        HttpServer(Echo(answer), listening, backlog=1024).start()
+        await asyncio.Event().wait()
 
 
 if __name__ == "__main__":

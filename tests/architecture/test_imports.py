@@ -70,7 +70,7 @@ def test_a_folder_on_no_floor_is_refused(tmp_path: Path) -> None:
             "psutil tenacity",
         ),
         ("penstock.app.serve", "grpc typer rich prometheus_client opentelemetry pydantic"),
-        ("penstock", "grpc typer yaml rich granian asyncio onnxruntime pydantic"),
+        ("penstock", "grpc typer yaml rich uvicorn asyncio onnxruntime pydantic"),
     ],
 )
 def test_slow_libraries_wait_until_they_are_needed(module: str, absent: str) -> None:

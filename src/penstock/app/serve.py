@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
+import socket
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from types import ModuleType
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from penstock.app.build import Assembly, build
 from penstock.app.settings import Settings
 from penstock.server.drain import drain
-from penstock.server.http_server import HttpServer, free_port
+from penstock.server.http_server import HttpServer, bind, free_port, port_of
 from penstock.telemetry.logs import configure
 
 _PATIENCE = 10
@@ -56,10 +57,22 @@ async def serve(
     Raises:
         ConfigError: a path, a setting or a port is wrong; nothing is left behind.
     """
-    http_port = free_port(settings.host, settings.http.port, "HTTP")
     grpc_port = free_port(settings.host, settings.grpc.port, "gRPC") if settings.grpc.enabled else 0
-    telemetry = settings.telemetry
-    assembly = build(paths, settings, configure(telemetry.log_format, telemetry.log_level))
+    with bind(settings.host, settings.http.port, "HTTP") as listening:
+        telemetry = settings.telemetry
+        assembly = build(paths, settings, configure(telemetry.log_format, telemetry.log_level))
+        server = RunningServer(assembly, settings.host, port_of(listening), grpc_port)
+        await _run(server, listening, settings, on_ready)
+
+
+async def _run(
+    server: RunningServer,
+    listening: socket.socket,
+    settings: Settings,
+    on_ready: Callable[[RunningServer], Awaitable[None]] | None,
+) -> None:
+    """From the first look at the models to the end of the drain."""
+    assembly = server.assembly
     stopped = _stop_event()
     source = asyncio.create_task(assembly.source.run(assembly.control), name="source")
     doors: list[Stop] = []
@@ -67,17 +80,17 @@ async def serve(
     if source.done():
         source.result()  # a path is wrong: nothing has started yet
     try:
-        http = HttpServer(assembly.http_app, settings.host, http_port, settings.http.backlog)
+        http = HttpServer(assembly.http_app, listening, settings.http.backlog)
         http.start()
         doors.append(http.stop)
         await _first_of(_loaded(assembly, settings), source, stopped)
-        if settings.grpc.enabled and not stopped.is_set():
-            doors.append(await _start_grpc(assembly, settings, grpc_port))
+        if server.grpc_port and not stopped.is_set():
+            doors.append(await _start_grpc(assembly, settings, server.grpc_port))
         assembly.service.has_started = True
         gc.freeze()  # what is there now stays: no later collection needs to look at it
         gc.enable()
         if on_ready is not None and not stopped.is_set():
-            await on_ready(RunningServer(assembly, settings.host, http_port, grpc_port))
+            await on_ready(server)
         await _first_of(stopped.wait(), source, stopped)
     finally:
         source.cancel()

@@ -25,11 +25,17 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         max_body_bytes: the most a body may take, as it came and unpacked.
+        max_header_bytes: the most a request's line and headers may take.
+        header_timeout_s: how long a client may take to send them, in seconds.
         body_timeout_s: how long a client may take to send its body, in seconds.
+        keep_alive_s: how long a connection may be idle between two requests, in seconds.
     """
 
     max_body_bytes: Annotated[int, msgspec.Meta(ge=1)] = 1024 * 1024 * 1024
+    max_header_bytes: Annotated[int, msgspec.Meta(ge=1024)] = 64 * 1024
+    header_timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 30.0
     body_timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 60.0
+    keep_alive_s: Annotated[float, msgspec.Meta(gt=0)] = 75.0
 
 
 class Answer(NamedTuple):
@@ -46,6 +52,20 @@ class Answer(NamedTuple):
     body: bytes = b""
     content_type: bytes = JSON
     headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class Reply(NamedTuple):
+    """An answer as it goes out.
+
+    Attributes:
+        status: HTTP status.
+        headers: all of them but what belongs to the connection.
+        body: the bytes, compressed where the client takes that.
+    """
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
 
 
 def json_answer(value: object, status: int = 200) -> Answer:
@@ -69,6 +89,16 @@ async def read_body(headers: Headers, receive: Receive, limits: Limits) -> bytes
     body: bytes = message.get("body", b"")
     if message.get("more_body") and len(body) != length:  # all of it is here: do not ask again
         body = await _rest_of_body(body, receive, limits)
+    return unpack(headers, body, limits)
+
+
+def unpack(headers: Headers, body: bytes, limits: Limits) -> bytes:
+    """A body as the client meant it.
+
+    Raises:
+        TooLarge: it crosses the limit, as it came or unpacked.
+        InvalidArgument: it is corrupt.
+    """
     if len(body) > limits.max_body_bytes:
         raise _too_large(len(body), limits)
     encoding = headers.get(b"content-encoding")

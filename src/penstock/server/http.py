@@ -22,10 +22,12 @@ from penstock.server.exchange import (
     Headers,
     Limits,
     Receive,
+    Reply,
     Scope,
     Send,
     header_length,
     read_body,
+    unpack,
 )
 from penstock.server.service import ModelService
 
@@ -48,6 +50,9 @@ class HttpApp:
         make_routes: makes the table of everything but inference; asked when the first such
             request comes, because a server should not wait for it to start.
         limits: bounds of one request.
+
+    Attributes:
+        limits: the same.
     """
 
     def __init__(
@@ -56,7 +61,7 @@ class HttpApp:
         self._service = service
         self._make_routes = make_routes
         self._routes: Routes | None = None
-        self._limits = limits
+        self.limits = limits
         self._ids = RequestIds()
         self._loop = asyncio.get_running_loop()
 
@@ -64,10 +69,16 @@ class HttpApp:
         """Answer one request (ASGI 3)."""
         if scope["type"] != "http":
             return
+        started_ns = self._service.clock.monotonic_ns()
         headers: Headers = dict(scope["headers"])
-        watch = ClientWatch(receive, self._loop, self._limits.body_timeout_s)
+        watch = ClientWatch(receive, self._loop, self.limits.body_timeout_s)
         try:
-            answer = await self._answer(scope, headers, receive, watch)
+            body = await read_body(headers, receive, self.limits)
+            watch.body_complete()
+            answer = await self._answer(scope["method"], scope["path"], headers, body, started_ns)
+        except PenstockError as err:
+            self.refuse(err)
+            answer = None if isinstance(err, Cancelled) else _error_answer(err)
         except asyncio.CancelledError:
             why = watch.reason()
             if why is None:
@@ -76,21 +87,42 @@ class HttpApp:
         finally:
             watch.close()
         if answer is not None:
-            await self._send(answer, headers, send)
+            reply = await self._reply(answer, headers)
+            start = {"type": "http.response.start", "status": reply.status}
+            await send({**start, "headers": reply.headers})
+            await send({"type": "http.response.body", "body": reply.body})
+
+    async def infer_whole(self, path: str, headers: Headers, body: bytes) -> Reply | None:
+        """Answer a POST whose body is all there; the short way of ``FastLane``.
+
+        Returns:
+            the answer; None: it was cancelled, and nobody waits for one.
+        """
+        started_ns = self._service.clock.monotonic_ns()
+        try:
+            whole = unpack(headers, body, self.limits)
+            answer = await self._answer("POST", path, headers, whole, started_ns)
+        except PenstockError as err:
+            self.refuse(err)
+            answer = _error_answer(err)
+        return None if answer is None else await self._reply(answer, headers)
+
+    def refuse(self, error: PenstockError) -> None:
+        """Count a request that reached no model."""
+        self._service.edge.reject("http", error.code)
 
     async def _answer(
-        self, scope: Scope, headers: Headers, receive: Receive, watch: ClientWatch
+        self, method: str, path: str, headers: Headers, body: bytes, started_ns: int
     ) -> Answer | None:
         """The answer; None: the client is gone and nobody waits for one."""
-        method: str = scope["method"]
-        match scope["path"].split("/"):
+        match path.split("/"):
             case ["", "v2", "models", model, "infer"] if method == "POST":
-                return await self._infer(model, LATEST, headers, receive, watch)
+                return await self._infer(model, LATEST, headers, body, started_ns)
             case ["", "v2", "models", model, "versions", version, "infer"] if method == "POST":
                 choice = VersionChoice.parse(version)
-                return await self._infer(model, choice, headers, receive, watch)
-            case ["", *path]:
-                return await self._control(method, path, headers, receive, watch)
+                return await self._infer(model, choice, headers, body, started_ns)
+            case ["", *rest]:
+                return await self._control(method, rest, headers, body)
             case _:
                 return _error_answer(NotFound("Not Found"))
 
@@ -99,17 +131,14 @@ class HttpApp:
         model: str,
         choice: VersionChoice,
         headers: Headers,
-        receive: Receive,
-        watch: ClientWatch,
+        body: bytes,
+        started_ns: int,
     ) -> Answer | None:
         """One inference."""
         service = self._service
-        started_ns = service.clock.monotonic_ns()
         request: InferRequest | None = None
         outcome = "ok"
         try:
-            body = await read_body(headers, receive, self._limits)
-            watch.body_complete()
             decoded = decode_infer(
                 body,
                 model=model,
@@ -144,22 +173,15 @@ class HttpApp:
         return lambda: self._service.model(model, choice).signature
 
     async def _control(
-        self,
-        method: str,
-        path: list[str],
-        headers: Headers,
-        receive: Receive,
-        watch: ClientWatch,
+        self, method: str, path: list[str], headers: Headers, body: bytes
     ) -> Answer | None:
         """Everything but inference."""
         try:
-            body = await read_body(headers, receive, self._limits)
-            watch.body_complete()
             if self._routes is None:
                 self._routes = self._make_routes()
             return await self._routes.answer(method, path, body)
         except PenstockError as err:
-            self._service.edge.reject("http", err.code)
+            self.refuse(err)
             return None if isinstance(err, Cancelled) else _error_answer(err)
         except Exception:  # noqa: BLE001  # the edge of the dialect: a bug of ours is a 500
             return self._internal(headers)
@@ -171,7 +193,7 @@ class HttpApp:
             Internal(f"internal error; the server's log has more under request id {request_id}")
         )
 
-    async def _send(self, answer: Answer, headers: Headers, send: Send) -> None:
+    async def _reply(self, answer: Answer, headers: Headers) -> Reply:
         body = answer.body
         out = [
             (b"content-type", answer.content_type),
@@ -190,8 +212,7 @@ class HttpApp:
         if self._service.is_draining:
             out.append((b"connection", b"close"))
         out.append((b"content-length", b"%d" % len(body)))
-        await send({"type": "http.response.start", "status": answer.status, "headers": out})
-        await send({"type": "http.response.body", "body": body})
+        return Reply(answer.status, out, body)
 
     async def _compress(self, body: bytes, encoding: str) -> bytes:
         if len(body) < _OFF_LOOP_FROM_BYTES:

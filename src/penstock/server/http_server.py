@@ -1,65 +1,98 @@
-"""HttpServer: granian, in this process and on this event loop."""
+"""HttpServer: uvicorn's server, in this process and on this event loop."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from typing import Any
 
-from granian.constants import Interfaces
-from granian.server.embed import Server
+import uvicorn
 
 from penstock.core.errors import ConfigError
+from penstock.server.fast_lane import FastLane
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to whoever runs the event loop."""
+
+    def capture_signals(self) -> contextlib.AbstractContextManager[None]:  # type: ignore[override]
+        return contextlib.nullcontext()
 
 
 class HttpServer:
-    """Listens on one port and hands requests to an ASGI application.
+    """Listens on one port and hands requests to an application.
 
-    Attributes:
-        port: the port it listens on.
+    Args:
+        app: an ASGI 3 application that is a ``fast_lane.InferenceApp`` too.
+        listening: the socket, bound by ``bind``; owned from here on.
+        backlog: connections the kernel keeps waiting.
     """
 
-    def __init__(self, app: Any, host: str, port: int, backlog: int) -> None:
-        self.port = port
-        self._server = Server(
+    def __init__(self, app: Any, listening: socket.socket, backlog: int) -> None:
+        config = uvicorn.Config(
             app,
-            address=host,
-            port=port,
-            interface=Interfaces.ASGINL,
+            http=FastLane,
+            ws="none",
+            loop="none",
+            lifespan="off",
+            interface="asgi3",
+            proxy_headers=False,
+            server_header=False,
+            access_log=False,
+            log_config=None,
+            log_level="critical",
             backlog=backlog,
-            log_enabled=False,
-            websockets=False,
         )
+        self._socket = listening
+        self._server = _Server(config)
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin to listen; connections are taken as soon as the event loop turns."""
-        self._task = asyncio.get_running_loop().create_task(self._server.serve())
+        serving = self._server.serve(sockets=[self._socket])
+        self._task = asyncio.get_running_loop().create_task(serving)
 
     async def stop(self, timeout_s: float) -> None:
         """Take no new connections, and return when those that are busy are done."""
         del timeout_s  # the caller's deadline holds
-        self._server.stop()  # type: ignore[no-untyped-call]
+        self._server.should_exit = True
         if self._task is not None:
             await self._task
 
 
-def free_port(host: str, port: int, what: str) -> int:
-    """The port to listen on: the one asked for, or with 0 one that is free.
+def bind(host: str, port: int, what: str) -> socket.socket:
+    """A socket bound to the port asked for, or with 0 to one that is free.
 
     Raises:
         ConfigError: the port is in use, or the address is not this machine's; one line for people.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as err:
-            reason = err.strerror or str(err)
-            raise ConfigError(
-                f"cannot listen on {host}:{port} for {what}: {reason.lower()}. "
-                f"Choose another port with --{what.lower()}-port"
-            ) from err
-        bound: int = probe.getsockname()[1]
-        return bound
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except OSError as err:
+        bound.close()
+        reason = err.strerror or str(err)
+        raise ConfigError(
+            f"cannot listen on {host}:{port} for {what}: {reason.lower()}. "
+            f"Choose another port with --{what.lower()}-port"
+        ) from err
+    return bound
+
+
+def free_port(host: str, port: int, what: str) -> int:
+    """The port that ``bind`` would take, free again.
+
+    Raises:
+        ConfigError: what ``bind`` raises.
+    """
+    with bind(host, port, what) as probe:
+        return port_of(probe)
+
+
+def port_of(bound: socket.socket) -> int:
+    """The port a socket is bound to."""
+    port: int = bound.getsockname()[1]
+    return port

@@ -11,7 +11,7 @@ _SLOW = (
     "http.client",
     "urllib.request",
     "csv",
-    "granian",
+    "uvicorn",
     "grpc",
     "uvloop",
     "psutil",
