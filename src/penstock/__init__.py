@@ -9,18 +9,35 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from penstock.app.embedded import Models, serving
     from penstock.core.errors import InvalidInput, PenstockError
     from penstock.core.model import Model, ModelClient, ModelContext, Rows
 
-__all__ = ["InvalidInput", "Model", "ModelClient", "ModelContext", "PenstockError", "Rows"]
+__all__ = [
+    "InvalidInput",
+    "Model",
+    "ModelClient",
+    "ModelContext",
+    "Models",
+    "PenstockError",
+    "Rows",
+    "serving",
+]
 __version__ = "0.1.0"
+
+_WHERE = {
+    "InvalidInput": "penstock.core.errors",
+    "PenstockError": "penstock.core.errors",
+    "Models": "penstock.app.embedded",
+    "serving": "penstock.app.embedded",
+}
 
 
 def __getattr__(name: str) -> object:
     """Import a public name's module (PEP 562)."""
     if name not in __all__:
         raise AttributeError(f"module 'penstock' has no attribute '{name}'")
-    where = "errors" if name in ("InvalidInput", "PenstockError") else "model"
-    value: object = getattr(importlib.import_module(f"penstock.core.{where}"), name)
+    module = importlib.import_module(_WHERE.get(name, "penstock.core.model"))
+    value: object = getattr(module, name)
     globals()[name] = value
     return value

@@ -83,7 +83,7 @@ async def _run(
         http = HttpServer(assembly.http_app, listening, settings.http.backlog)
         http.start()
         doors.append(http.stop)
-        await _first_of(_loaded(assembly, settings), source, stopped)
+        await first_of(wait_loaded(assembly, settings), source, stopped)
         if server.grpc_port and not stopped.is_set():
             doors.append(await _start_grpc(assembly, settings, server.grpc_port))
         assembly.service.has_started = True
@@ -91,14 +91,14 @@ async def _run(
         gc.enable()
         if on_ready is not None and not stopped.is_set():
             await on_ready(server)
-        await _first_of(stopped.wait(), source, stopped)
+        await first_of(stopped.wait(), source, stopped)
     finally:
         source.cancel()
         await asyncio.gather(source, return_exceptions=True)
         await drain(assembly.service, stop_accepting=doors, timeout_s=settings.drain_timeout_s)
 
 
-async def _loaded(assembly: Assembly, settings: Settings) -> None:
+async def wait_loaded(assembly: Assembly, settings: Settings) -> None:
     """Every model that was there at the start, files still being written included, is loaded."""
     await assembly.source.wait_quiet(_PATIENCE * settings.watch.settle_s)
     assembly.control.end_initial()
@@ -121,7 +121,7 @@ def _stop_event() -> asyncio.Event:
     return stopped
 
 
-async def _first_of(
+async def first_of(
     work: Coroutine[Any, Any, object], source: asyncio.Task[None], stopped: asyncio.Event
 ) -> None:
     """Wait for ``work``, unless the server is stopped or its source breaks before.

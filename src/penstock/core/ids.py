@@ -21,6 +21,10 @@ class ServableId(NamedTuple):
     def __str__(self) -> str:
         return f"'{self.name}' version {self.version}"
 
+    def says(self, text: str) -> str:
+        """A text about this version that names it, whether it did so before or not."""
+        return text if text.startswith(str(self)) else f"{self}: {text}"
+
 
 _MAX_VERSION_DIGITS = 18
 

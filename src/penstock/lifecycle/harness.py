@@ -229,7 +229,7 @@ class LoaderHarness:
             raise self._broken(error) from error
 
     async def _back_off(self, delay_s: float) -> None:
-        _log.warning("%s: %s; trying again in %.1f s", self.id, self.reason, delay_s)
+        _log.warning("%s; trying again in %.1f s", self.id.says(self.reason), delay_s)
         await self._wait(lambda: self._context.sleep(delay_s))
         self._check_aspired()
 

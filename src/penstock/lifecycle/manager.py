@@ -358,7 +358,7 @@ class Manager:
         stream = self._streams[harness.id.name]
         stream.index()
         if harness.state is VersionState.FAILED and harness.is_aspired:
-            _log.error("%s failed to load: %s", harness.id, harness.reason)
+            _log.error("failed to load: %s", harness.id.says(harness.reason))
         if self._on_change is not None:
             self._on_change(stream.status(harness))
 

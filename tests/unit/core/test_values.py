@@ -76,3 +76,9 @@ def test_requests_share_nothing_by_default() -> None:
 )
 def test_rows(hint: object, expected: TensorHint) -> None:
     assert get_args(hint)[1] == expected
+
+
+def test_a_text_about_a_version_names_it_once() -> None:
+    servable = ServableId("m", 2)
+    assert servable.says("no such file") == "'m' version 2: no such file"
+    assert servable.says(servable.says("no such file")) == "'m' version 2: no such file"

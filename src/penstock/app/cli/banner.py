@@ -33,7 +33,7 @@ def print_banner(server: RunningServer) -> None:
     console.print(table)
     for status in service.manager.statuses():
         if status.state is VersionState.FAILED:
-            console.print(f"failed: {status.id}: {status.reason}", style="red", markup=False)
+            console.print(f"failed: {status.id.says(status.reason)}", style="red", markup=False)
     base = f"http://{server.host}:{server.http_port}"
     console.print(f"REST {base}  docs {base}/docs  metrics {base}/metrics", soft_wrap=True)
     if server.grpc_port:

@@ -1,0 +1,122 @@
+"""penstock.serving: the models of a repository inside a program of your own, without a socket."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import numpy as np
+
+from penstock.app.build import Assembly, build
+from penstock.app.load_settings import load_settings
+from penstock.app.serve import first_of, wait_loaded
+from penstock.core.deadline import Deadline
+from penstock.core.errors import LoadFailed
+from penstock.core.ids import VersionChoice
+from penstock.core.messages import InferRequest
+from penstock.core.status import VersionState
+from penstock.core.tensor import Array, Tensor
+from penstock.server.drain import drain
+from penstock.telemetry.logs import LevelSwitch
+
+
+class Models:
+    """The models that ``penstock.serving`` serves. Use it on the event loop that opened it."""
+
+    def __init__(self, assembly: Assembly) -> None:
+        self._service = assembly.service
+
+    async def infer(
+        self, model: str, /, *, version: str = "", timeout_s: float | None = None, **inputs: Any
+    ) -> dict[str, Array]:
+        """Predict. Concurrent calls are batched as the requests of a server are.
+
+        Args:
+            model: the model's name.
+            version: a version number or label; "": the newest that is ready.
+            timeout_s: how long the answer is worth waiting for, in seconds; None: the model's
+                ``queue.default_timeout_s``.
+            inputs: one array, or nested list, for each input, rows first; text as ``str`` or
+                ``bytes``.
+
+        Returns:
+            one array for each output; BYTES come as object arrays of ``bytes``.
+
+        Raises:
+            InvalidInput: a row is wrong; ``index`` tells which.
+            InvalidArgument: the inputs do not fit the model's signature.
+            NotFound, NotReady: no such model or version, or it does not serve now.
+            Overloaded, DeadlineExceeded: its queue is full; there was no answer in time.
+            ModelFailed: the model's own code raised.
+        """
+        deadline = None
+        if timeout_s is not None:
+            deadline = Deadline.after(timeout_s, self._service.clock.monotonic_ns())
+        response = await self._service.infer(
+            InferRequest(
+                model=model,
+                inputs=tuple(Tensor.from_array(n, np.asarray(v)) for n, v in inputs.items()),
+                choice=VersionChoice.parse(version),
+                deadline=deadline,
+            )
+        )
+        return {tensor.name: tensor.array for tensor in response.outputs}
+
+    def version(self, model: str, label: str = "") -> int:
+        """The number of the version that answers now.
+
+        Args:
+            model: the model's name.
+            label: of the version; "": the newest that is ready.
+
+        Raises:
+            NotFound, NotReady: there is none.
+        """
+        return self._service.model(model, VersionChoice.parse(label)).id.version
+
+
+@asynccontextmanager
+async def serving(
+    *paths: str | os.PathLike[str], settings: Mapping[str, Any] | None = None
+) -> AsyncIterator[Models]:
+    """Serve models inside this program: the whole server, batching and swaps included, no sockets.
+
+    ::
+
+        async with penstock.serving("models") as models:
+            outputs = await models.infer("digits", pixels=rows)
+
+    Args:
+        paths: files, folders and repositories, as for ``penstock serve``.
+        settings: setting names and values, such as ``{"model_control": "none"}``; they win over
+            ``penstock.yaml`` and the environment.
+
+    Raises:
+        ConfigError: a path or a setting is wrong.
+        LoadFailed: a model could not be loaded; later versions that fail are logged and leave
+            the ones that serve alone.
+    """
+    effective, _ = load_settings(config=None, environ=os.environ, flags=dict(settings or {}))
+    assembly = build([os.fspath(path) for path in paths], effective, LevelSwitch())
+    source = asyncio.create_task(assembly.source.run(assembly.control), name="penstock source")
+    try:
+        await asyncio.sleep(0)  # the source takes its first look
+        if source.done():
+            source.result()  # a path is wrong
+        await first_of(wait_loaded(assembly, effective), source, asyncio.Event())
+        _check_loaded(assembly)
+        assembly.service.has_started = True
+        yield Models(assembly)
+    finally:
+        source.cancel()
+        await asyncio.gather(source, return_exceptions=True)
+        await drain(assembly.service, stop_accepting=(), timeout_s=effective.drain_timeout_s)
+
+
+def _check_loaded(assembly: Assembly) -> None:
+    for status in assembly.service.manager.statuses():
+        if status.state is VersionState.FAILED:
+            raise LoadFailed(status.id.says(status.reason))
