@@ -13,8 +13,10 @@ def test_the_public_names() -> None:
         "Model",
         "ModelClient",
         "ModelContext",
+        "Models",
         "PenstockError",
         "Rows",
+        "serving",
     ]
     assert all(hasattr(penstock, name) for name in penstock.__all__)
 

@@ -2,10 +2,10 @@
 
 import abc
 import asyncio
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -94,7 +94,7 @@ class RuntimeContract(abc.ABC):
                 self.load(ref)
 
     def test_a_missing_artifact_is_load_failed(self, tmp_path: Path) -> None:
-        ref = replace(self.corrupt(tmp_path), path=tmp_path / "gone.file")
+        ref = msgspec.structs.replace(self.corrupt(tmp_path), path=tmp_path / "gone.file")
         with pytest.raises(LoadFailed, match="'m' version 1"):
             self.load(ref)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TypeAlias
+
+import msgspec
 
 from penstock.core.deadline import Deadline
 from penstock.core.ids import LATEST, VersionChoice
@@ -28,8 +29,7 @@ class Timeline:
         self.executed_ns = 0
 
 
-@dataclass(slots=True)
-class InferRequest:
+class InferRequest(msgspec.Struct):
     """A request for one prediction over one or more rows, free of any wire format.
 
     Attributes:
@@ -50,15 +50,14 @@ class InferRequest:
     choice: VersionChoice = LATEST
     id: str = ""
     outputs: tuple[str, ...] | None = None
-    parameters: dict[str, Parameter] = field(default_factory=dict)
+    parameters: dict[str, Parameter] = msgspec.field(default_factory=dict)
     deadline: Deadline | None = None
     priority: int = 0
     traceparent: str = ""
-    timeline: Timeline = field(default_factory=Timeline)
+    timeline: Timeline = msgspec.field(default_factory=Timeline)
 
 
-@dataclass(slots=True)
-class InferResponse:
+class InferResponse(msgspec.Struct):
     """The answer to one request.
 
     Attributes:
@@ -73,4 +72,4 @@ class InferResponse:
     version: int
     outputs: tuple[Tensor, ...]
     id: str = ""
-    parameters: dict[str, Parameter] = field(default_factory=dict)
+    parameters: dict[str, Parameter] = msgspec.field(default_factory=dict)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from penstock.core.dtype import DType
 from penstock.core.errors import InvalidArgument
 from penstock.core.tensor import Tensor
 
 
-@dataclass(frozen=True, slots=True)
-class TensorSpec:
+class TensorSpec(msgspec.Struct, frozen=True):
     """The declared form of one input or output.
 
     Attributes:
@@ -43,8 +43,7 @@ class TensorSpec:
         return all(want in (-1, got) for want, got in zip(self.shape, shape, strict=True))
 
 
-@dataclass(frozen=True, slots=True)
-class ModelSignature:
+class ModelSignature(msgspec.Struct, frozen=True):
     """The inputs and outputs of a model.
 
     Attributes:

@@ -6,8 +6,9 @@ Level-triggered, never edge-triggered: each telling is the whole truth of that S
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
+
+import msgspec
 
 from penstock.core.errors import PenstockError
 from penstock.core.ids import ServableId
@@ -17,8 +18,7 @@ T_contra = TypeVar("T_contra", contravariant=True)
 T_co = TypeVar("T_co", covariant=True)
 
 
-@dataclass(frozen=True, slots=True)
-class AspiredVersion:
+class AspiredVersion(msgspec.Struct, frozen=True):
     """One version that should serve, as a value or as an error travelling as data.
 
     Attributes:
@@ -35,8 +35,7 @@ class AspiredVersion:
     error: PenstockError | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class AspiredModel:
+class AspiredModel(msgspec.Struct, frozen=True):
     """Everything that should be true of one model.
 
     Attributes:
@@ -47,7 +46,7 @@ class AspiredModel:
 
     name: str
     versions: tuple[AspiredVersion, ...] = ()
-    labels: Mapping[str, int] = field(default_factory=dict)
+    labels: Mapping[str, int] = msgspec.field(default_factory=dict)
 
 
 class Target(Protocol[T_contra]):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import replace
 
 import msgspec
 
@@ -60,7 +59,7 @@ def override_manifest(stored: StoredModel, manifest: Manifest) -> StoredModel:
         one if isinstance(one, BadArtifact) else _override(one, manifest, digest.hexdigest())
         for one in stored.versions
     )
-    return replace(stored, manifest=manifest, versions=versions)
+    return msgspec.structs.replace(stored, manifest=manifest, versions=versions)
 
 
 def check_model_name(name: str) -> None:
@@ -101,4 +100,6 @@ def _override(artifact: ArtifactRef, manifest: Manifest, digest: str) -> Artifac
                 f"{artifact.id}: '{field}' cannot be overridden: "
                 f"expected {old!r} or nothing, got {new!r}"
             )
-    return replace(artifact, manifest=manifest, revision=f"{artifact.revision}+{digest}")
+    return msgspec.structs.replace(
+        artifact, manifest=manifest, revision=f"{artifact.revision}+{digest}"
+    )

@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from penstock.core.errors import Cancelled, ConfigError, Internal, LoadFailed, PenstockError
 from penstock.core.ids import ServableId
@@ -24,8 +25,7 @@ from penstock.lifecycle.state import check_transition
 _log: Final = logging.getLogger("penstock.lifecycle")
 
 
-@dataclass(frozen=True, slots=True)
-class LoadOptions:
+class LoadOptions(msgspec.Struct, frozen=True):
     """How often a load is tried.
 
     Attributes:
@@ -43,8 +43,7 @@ class LoadOptions:
             raise ConfigError(f"max_attempts: expected at least 1, got {self.max_attempts}")
 
 
-@dataclass(frozen=True, slots=True)
-class HarnessContext:
+class HarnessContext(msgspec.Struct, frozen=True):
     """What all harnesses of a Manager share.
 
     Attributes:

@@ -6,8 +6,9 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from penstock.core.clock import Clock
 from penstock.core.errors import ConfigError, NotFound, NotReady, PenstockError
@@ -25,8 +26,7 @@ from penstock.lifecycle.transition_policy import Act, TransitionPolicy, availabi
 _log: Final = logging.getLogger("penstock.lifecycle")
 
 
-@dataclass(frozen=True, slots=True)
-class ManagerOptions:
+class ManagerOptions(msgspec.Struct, frozen=True):
     """How a Manager works.
 
     Attributes:
@@ -38,7 +38,7 @@ class ManagerOptions:
     """
 
     max_concurrent_loads: int = 2
-    load: LoadOptions = field(default_factory=LoadOptions)
+    load: LoadOptions = msgspec.field(default_factory=LoadOptions)
     transition_policy: TransitionPolicy = availability_preserving
     close_grace_s: float = 5.0
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from penstock.core.errors import PenstockError
 from penstock.core.ids import ServableId
 from penstock.repository.manifest import Manifest
 
 
-@dataclass(frozen=True, slots=True)
-class ArtifactRef:
+class ArtifactRef(msgspec.Struct, frozen=True):
     """Everything a Loader needs to know of one version.
 
     Attributes:
@@ -35,8 +35,7 @@ class ArtifactRef:
     revision: str
 
 
-@dataclass(frozen=True, slots=True)
-class BadArtifact:
+class BadArtifact(msgspec.Struct, frozen=True):
     """A version that is there but cannot be served.
 
     Attributes:
@@ -50,8 +49,7 @@ class BadArtifact:
     error: PenstockError
 
 
-@dataclass(frozen=True, slots=True)
-class StoredModel:
+class StoredModel(msgspec.Struct, frozen=True):
     """One model as its repository holds it: all versions there are, whichever shall serve.
 
     Law: where ``error`` is set, ``manifest`` and ``versions`` are the last good ones (less the

@@ -7,7 +7,8 @@ import contextlib
 import os
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from penstock.core.clock import Clock, SystemClock
 from penstock.core.errors import ConfigError
@@ -20,8 +21,7 @@ from penstock.repository.survey import Survey, take_survey
 from penstock.repository.watcher import Watched, Watcher
 
 
-@dataclass(frozen=True, slots=True)
-class WatchOptions:
+class WatchOptions(msgspec.Struct, frozen=True):
     """How changes are noticed.
 
     Attributes:

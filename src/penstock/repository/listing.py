@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+import msgspec
 
 from penstock.core.errors import LoadFailed
 
@@ -17,8 +18,7 @@ MAX_ENTRIES = 10_000
 _TRANSIENT_ENDINGS = (".tmp", ".partial", ".part", ".filepart", ".crdownload", "~")
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """One file or folder, symbolic links followed.
 
     Attributes:
@@ -41,8 +41,7 @@ class Entry:
         return max(self.mtime_ns, self.ctime_ns)
 
 
-@dataclass(frozen=True, slots=True)
-class Tree:
+class Tree(msgspec.Struct, frozen=True):
     """Everything in a folder and below.
 
     Attributes:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
 
 from penstock.core.errors import ConfigError
 from penstock.repository.listing import Entry
@@ -14,8 +15,7 @@ from penstock.repository.manifest_file import read_manifest
 _SAFE_AGE_NS = 2_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class ReadManifest:
+class ReadManifest(msgspec.Struct, frozen=True):
     """What reading a manifest gave.
 
     Attributes:
@@ -25,7 +25,7 @@ class ReadManifest:
     """
 
     content: bytes = b""
-    manifest: Manifest = field(default_factory=Manifest)
+    manifest: Manifest = msgspec.field(default_factory=Manifest)
     error: ConfigError | None = None
 
 

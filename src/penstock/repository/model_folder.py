@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
+
+import msgspec
 
 from penstock.core.errors import ConfigError, LoadFailed, PenstockError
 from penstock.core.ids import ServableId
@@ -76,7 +77,7 @@ def _look(
         newest_ns = manifest_entry.newest_ns if read.error and manifest_entry else newest_ns
         mark = _mark(manifest_entry, error.message)
         failed = ModelLook.failed(name, path, error, newest_ns=newest_ns, present=present)
-        return replace(failed, mark=mark)
+        return msgspec.structs.replace(failed, mark=mark)
     folders = {1: folder} if is_loose else {n: folder / sub for n, sub in numbered.items()}
     versions = (
         _look_at_version(f, ServableId(name, n), read, is_loose=is_loose)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import msgspec
 
 from penstock.core.errors import PenstockError
 from penstock.repository.artifact import ArtifactRef, BadArtifact
 from penstock.repository.manifest import Manifest
 
 
-@dataclass(frozen=True, slots=True)
-class VersionLook:
+class VersionLook(msgspec.Struct, frozen=True):
     """One version as it is on disk at this moment, perhaps half-copied.
 
     Attributes:
@@ -22,8 +21,7 @@ class VersionLook:
     newest_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class ModelLook:
+class ModelLook(msgspec.Struct, frozen=True):
     """One model as it is on disk at this moment.
 
     Attributes:
@@ -41,7 +39,7 @@ class ModelLook:
     path: str
     mark: str
     newest_ns: int
-    manifest: Manifest = field(default_factory=Manifest)
+    manifest: Manifest = msgspec.field(default_factory=Manifest)
     versions: tuple[VersionLook, ...] = ()
     present: frozenset[int] | None = frozenset()
     error: PenstockError | None = None

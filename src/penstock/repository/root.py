@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import os
 import stat
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from penstock.core.errors import ConfigError
 from penstock.repository.format import RUNTIME_BY_ENDING, refuse_ending, split_class
@@ -22,8 +23,7 @@ from penstock.repository.model_folder import look_at_file, look_at_folder
 from penstock.repository.model_look import ModelLook
 
 
-@dataclass(frozen=True, slots=True)
-class Root:
+class Root(msgspec.Struct, frozen=True):
     """Where to look.
 
     Attributes:
@@ -50,8 +50,7 @@ class Root:
         return cls(Path(path), class_name)
 
 
-@dataclass(frozen=True, slots=True)
-class RootLook:
+class RootLook(msgspec.Struct, frozen=True):
     """What is at a root at this moment.
 
     Attributes:

@@ -9,7 +9,8 @@ two renames is away for a moment.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from penstock.repository.artifact import ArtifactRef, BadArtifact, StoredModel
 from penstock.repository.model_look import ModelLook, VersionLook
@@ -18,8 +19,7 @@ Key = tuple[str, int | None]
 """A version of a model, or (None) its manifest and folder."""
 
 
-@dataclass(frozen=True, slots=True)
-class Instant:
+class Instant(msgspec.Struct, frozen=True):
     """A moment, on both clocks.
 
     Attributes:
@@ -31,8 +31,7 @@ class Instant:
     monotonic_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
+class Sighting(msgspec.Struct, frozen=True):
     """Since when a thing looks as it does.
 
     Attributes:
@@ -47,8 +46,7 @@ class Sighting:
     is_initial: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Memory:
+class Memory(msgspec.Struct, frozen=True):
     """What is carried from one look to the next.
 
     Attributes:
@@ -57,13 +55,12 @@ class Memory:
         is_first: whether no look was taken yet.
     """
 
-    told: Mapping[str, StoredModel] = field(default_factory=dict)
-    seen: Mapping[Key, Sighting] = field(default_factory=dict)
+    told: Mapping[str, StoredModel] = msgspec.field(default_factory=dict)
+    seen: Mapping[Key, Sighting] = msgspec.field(default_factory=dict)
     is_first: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """What a look comes to.
 
     Attributes:

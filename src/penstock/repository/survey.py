@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+
+import msgspec
 
 from penstock.core.errors import ConfigError
 from penstock.repository.artifact import StoredModel
@@ -16,8 +17,7 @@ from penstock.repository.settle import Instant, Memory, settle
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Survey:
+class Survey(msgspec.Struct, frozen=True):
     """What was found, and what the next look must know of it.
 
     Attributes:
@@ -28,9 +28,9 @@ class Survey:
         wait_s: when to look again because something is held back, in seconds; None: nothing is.
     """
 
-    memory: Memory = field(default_factory=Memory)
-    roots: Mapping[Root, RootLook] = field(default_factory=dict)
-    owners: Mapping[str, Root] = field(default_factory=dict)
+    memory: Memory = msgspec.field(default_factory=Memory)
+    roots: Mapping[Root, RootLook] = msgspec.field(default_factory=dict)
+    owners: Mapping[str, Root] = msgspec.field(default_factory=dict)
     missing: frozenset[Root] = frozenset()
     wait_s: float | None = None
 
@@ -123,7 +123,7 @@ def _merge(
             owner = before.owners.get(model.name, owners[model.name])
             kept = model if owner == root else first
             owners[model.name] = owner
-            looks[model.name] = replace(
+            looks[model.name] = msgspec.structs.replace(
                 ModelLook.failed(kept.name, kept.path, error), present=kept.present
             )
     return list(looks.values()), owners

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+import msgspec
 
 from penstock.core.dtype import DType
 from penstock.core.errors import ConfigError
@@ -80,4 +81,4 @@ def _merge(spec: TensorSpec, declared: TensorSpec | None) -> TensorSpec:
             f"signature: '{spec.name}' is {spec.dtype} of shape {list(spec.shape)} in the model, "
             f"got {declared.dtype} {list(declared.shape)}"
         )
-    return replace(declared, dim_names=spec.dim_names)
+    return msgspec.structs.replace(declared, dim_names=spec.dim_names)

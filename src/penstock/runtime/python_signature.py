@@ -11,9 +11,9 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import Annotated, Any, get_args, get_origin
 
+import msgspec
 import numpy as np
 
 from penstock.core.dtype import DType
@@ -32,8 +32,7 @@ _SCALARS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(msgspec.Struct, frozen=True):
     """One tensor of a stage, and how Python sees an element of it.
 
     Attributes:
@@ -47,8 +46,7 @@ class Field:
     nullable: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class StageHints:
+class StageHints(msgspec.Struct, frozen=True):
     """What the hints of one side (parameters, or return value) of a stage say.
 
     Attributes:
@@ -160,7 +158,7 @@ def _field(name: str, hint: Any, *, has_default: bool = False) -> Field | None:
         if len(kinds) != 1:
             return None
         field = _field(name, kinds[0], has_default=optional or nullable)
-        return field and replace(field, nullable=nullable and not optional)
+        return field and msgspec.structs.replace(field, nullable=nullable and not optional)
     if get_origin(hint) is Annotated:
         shape = next((m for m in get_args(hint) if isinstance(m, TensorHint)), None)
         if shape is None:

@@ -8,8 +8,9 @@ answer is never "wait": an idle instance takes what is there, and while it is bu
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
+
+import msgspec
 
 from penstock.repository.manifest import Batching
 
@@ -30,15 +31,13 @@ class Candidate(NamedTuple):
     arrived_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Dispatch:
+class Dispatch(msgspec.Struct, frozen=True):
     """Run these now: indices into the queue, ascending, never empty."""
 
     indices: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class WaitUntil:
+class WaitUntil(msgspec.Struct, frozen=True):
     """Ask again at this monotonic instant, or when another request came."""
 
     at_ns: int

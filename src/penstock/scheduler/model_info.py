@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import msgspec
 
 from penstock.core.ids import ServableId
 from penstock.core.signature import ModelSignature
@@ -11,8 +11,7 @@ from penstock.repository.manifest import Manifest
 _MAX_BATCH_SIZE = 32
 
 
-@dataclass(frozen=True, slots=True)
-class ModelInfo:
+class ModelInfo(msgspec.Struct, frozen=True):
     """What a loaded version is, for metadata and for the scheduler.
 
     Attributes:
@@ -28,7 +27,7 @@ class ModelInfo:
     runtime: str
     platform: str
     signature: ModelSignature
-    manifest: Manifest = field(default_factory=Manifest)
+    manifest: Manifest = msgspec.field(default_factory=Manifest)
     warm_up_ns: int = 2**62
 
     @property

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+import msgspec
 import numpy as np
 
 from penstock.core.dtype import DType
@@ -13,8 +12,7 @@ from penstock.core.tensor import Array, Tensor
 from penstock.repository.manifest import Pad
 
 
-@dataclass(frozen=True, slots=True)
-class Padding:
+class Padding(msgspec.Struct, frozen=True):
     """A manifest's ``pad``, resolved against a signature.
 
     Attributes:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
 
 from penstock.core.clock import Clock
 from penstock.core.errors import LoadFailed
@@ -42,8 +43,7 @@ def stages(request: InferRequest, encoded_ns: int) -> list[Stage]:
     return [Stage(*mark) for mark in marks if mark[1] and mark[2] >= mark[1]]
 
 
-@dataclass(frozen=True, slots=True)
-class TraceRule:
+class TraceRule(msgspec.Struct, frozen=True):
     """What is traced of one model.
 
     Attributes:

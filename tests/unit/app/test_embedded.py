@@ -30,11 +30,11 @@ class Shout(penstock.Model):
         return [one.upper() for one in text]
 """
 SLEEP = """
-import time, penstock
+import threading, penstock
 
 class Sleep(penstock.Model):
     def predict(self, seconds: list[float]) -> list[float]:
-        time.sleep(max(seconds))
+        threading.Event().wait(max(seconds))
         return seconds
 """
 QUIET = {"model_control": "none"}

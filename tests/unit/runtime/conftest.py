@@ -1,10 +1,10 @@
 """Models that are closed when their test is over."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from penstock.runtime.python_runtime import PythonExecutable, PythonRuntime
@@ -19,7 +19,9 @@ def load(tmp_path: Path) -> Iterator[Load]:
 
     def _load(code: str, class_name: str | None = None, **manifest: Any) -> PythonExecutable:
         ref = artifact(write(tmp_path, code), "python", **manifest)
-        loaded.append(PythonRuntime().load(replace(ref, class_name=class_name), NoClient()))
+        loaded.append(
+            PythonRuntime().load(msgspec.structs.replace(ref, class_name=class_name), NoClient())
+        )
         return loaded[-1]
 
     yield _load

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
 from typing import Any
+
+import msgspec
 
 from penstock.core.errors import InvalidArgument, Unsupported
 from penstock.dialects.open_inference import json_text
@@ -14,8 +15,7 @@ _LEVELS = ("log_info", "log_warning", "log_error")
 _MAX_VERBOSE = 2**32 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class LogSettings:
+class LogSettings(msgspec.Struct, frozen=True):
     """What the server logs.
 
     Attributes:
@@ -35,7 +35,7 @@ class LogSettings:
 
 def log_settings_body(settings: LogSettings) -> dict[str, Any]:
     """The answer of ``GET`` and ``POST /v2/logging``."""
-    return asdict(settings)
+    return msgspec.structs.asdict(settings)
 
 
 def read_settings_body(body: bytes) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def change_log_settings(settings: LogSettings, changes: Mapping[str, Any]) -> Lo
         if name == "log_file":
             raise Unsupported("log file location can not be updated through the protocol")
         values[name] = _check(name, value)
-    return replace(settings, **values)
+    return msgspec.structs.replace(settings, **values)
 
 
 def _check(name: str, value: object) -> object:

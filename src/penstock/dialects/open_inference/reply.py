@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import NamedTuple
+
+import msgspec
 
 from penstock.core.messages import InferRequest
 
@@ -21,8 +22,7 @@ class OutputOptions(NamedTuple):
     classes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ReplyOptions:
+class ReplyOptions(msgspec.Struct, frozen=True):
     """How the answer to one request is written.
 
     Attributes:
@@ -31,7 +31,7 @@ class ReplyOptions:
     """
 
     binary: bool = False
-    outputs: Mapping[str, OutputOptions] = field(default_factory=dict)
+    outputs: Mapping[str, OutputOptions] = msgspec.field(default_factory=dict)
 
     @property
     def classifies(self) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any
+
+import msgspec
 
 from penstock.core.errors import InvalidArgument, Unsupported
 from penstock.dialects.open_inference import json_text
@@ -15,8 +16,7 @@ _LEAST = {"trace_rate": 1, "trace_count": -1, "log_frequency": 0}
 _MAX = 2**31 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class TraceSettings:
+class TraceSettings(msgspec.Struct, frozen=True):
     """What is traced.
 
     Attributes:
@@ -41,8 +41,7 @@ class TraceSettings:
         return self.trace_level != ("OFF",) and self.trace_count != 0
 
 
-@dataclass(frozen=True, slots=True)
-class TraceBook:
+class TraceBook(msgspec.Struct, frozen=True):
     """The trace settings of all models and what single models say otherwise.
 
     Attributes:
@@ -52,12 +51,12 @@ class TraceBook:
     """
 
     start: TraceSettings = TraceSettings()
-    changed: Mapping[str, Any] = field(default_factory=dict)
-    models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    changed: Mapping[str, Any] = msgspec.field(default_factory=dict)
+    models: Mapping[str, Mapping[str, Any]] = msgspec.field(default_factory=dict)
 
     def settings(self, model: str = "") -> TraceSettings:
         """What holds for a model; "": for all that say nothing else."""
-        return replace(self.start, **{**self.changed, **self.models.get(model, {})})
+        return msgspec.structs.replace(self.start, **{**self.changed, **self.models.get(model, {})})
 
     def change(self, changes: Mapping[str, Any], model: str = "") -> TraceBook:
         """The book with these changes; all or none.
@@ -79,9 +78,9 @@ class TraceBook:
             else:
                 values[name] = checked
         if not model:
-            return replace(self, changed=values)
+            return msgspec.structs.replace(self, changed=values)
         others = {name: said for name, said in self.models.items() if name != model}
-        return replace(self, models={**others, model: values} if values else others)
+        return msgspec.structs.replace(self, models={**others, model: values} if values else others)
 
 
 def trace_settings_body(settings: TraceSettings) -> dict[str, Any]:
