@@ -42,6 +42,7 @@ FLOOR_CHOICES = [
     for order in (("arrival",) if batch == 1 else ("arrival", "sorted"))
 ]
 SINGLE = FloorChoice(1, "arrival", 1, 2)
+SINGLE_AS_SERVED = FloorChoice(1, "arrival", 1, 1)
 
 
 def load_tokens() -> list[list[int]]:
