@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-slow lint types bench docs
+.PHONY: help setup demo demo-digits serve test test-slow lint types bench docs
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 20
@@ -18,7 +18,9 @@ $(STAMP): pyproject.toml constraints.txt
 
 setup: $(STAMP)  ## make .venv with Penstock, its extras and the tools of its developers
 
-demo: $(STAMP)  ## serve models/ and ask it over REST and gRPC
+demo: demo-digits  ## show what it does
+
+demo-digits: $(STAMP)  ## serve two models of digits and ask them over REST and gRPC
 	$(BIN)/python examples/digits/demo.py
 
 serve: $(STAMP)  ## serve the models of this repository on 8080 (REST) and 8081 (gRPC)

@@ -1,4 +1,4 @@
-"""Serve ``models/`` and ask it over REST and gRPC; run by ``make demo``.
+"""Serve the digits of ``models/`` and ask them over REST and gRPC; run by ``make demo-digits``.
 
 Needs a plain install of Penstock with the extras ``onnx`` and ``image``. Exits with 0 if every
 answer came, the pictures were read right and both versions reach 80 % on the held-out digits.
@@ -27,6 +27,7 @@ from penstock.dialects.open_inference.proto.grpc_predict_v2_pb2_grpc import GRPC
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1] / "models"
+SERVED = (REPOSITORY / "digits", REPOSITORY / "digits-pipeline")
 MODELS = ("digits/versions/stable", "digits/versions/canary", "digits-pipeline")
 PICTURES = {"digit-3.png": "3", "digit-5.png": "5", "digit-8.png": "8", "blank.png": "refused"}
 ROWS_PER_REQUEST = 30
@@ -38,8 +39,9 @@ Ask = Callable[[str, np.ndarray], list[int]]
 def main() -> int:
     """Run the demo; returns the exit status."""
     console, started = Console(width=100), time.perf_counter()
-    with serving(REPOSITORY, MODELS) as (url, target), grpc.insecure_channel(target) as channel:
-        console.print(f"serving {REPOSITORY.name}/ on {url} and, over gRPC, {target}\n")
+    with serving(SERVED, MODELS) as (url, target), grpc.insecure_channel(target) as channel:
+        names = " and ".join(path.name for path in SERVED)
+        console.print(f"serving {names} on {url} and, over gRPC, {target}\n")
         stub = GRPCInferenceServiceStub(channel)
         doors = {"REST": partial(_ask_rest, url), "gRPC": partial(_ask_grpc, stub)}
         accuracies = _ask_all(console, doors)

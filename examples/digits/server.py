@@ -17,11 +17,11 @@ STOP_TIMEOUT_S = 10.0
 
 
 @contextlib.contextmanager
-def serving(repository: Path, models: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Serve a repository on free ports; end it by SIGTERM. Its log is shown if anything fails.
+def serving(paths: Sequence[Path], models: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Serve models on free ports; end it by SIGTERM. Its log is shown if anything fails.
 
     Args:
-        repository: the folder to serve.
+        paths: the folders to serve.
         models: wait until these are ready; ``name`` or ``name/versions/label``.
 
     Yields:
@@ -31,7 +31,7 @@ def serving(repository: Path, models: Sequence[str]) -> Iterator[tuple[str, str]
         RuntimeError: the server did not get ready, or did not end with status 0.
     """
     http_port, grpc_port = _free_ports()
-    command = [str(Path(sys.executable).with_name("penstock")), "serve", str(repository)]
+    command = [str(Path(sys.executable).with_name("penstock")), "serve", *map(str, paths)]
     command += ["--http-port", str(http_port), "--grpc-port", str(grpc_port)]
     url = f"http://127.0.0.1:{http_port}"
     with tempfile.TemporaryFile("w+") as log:
