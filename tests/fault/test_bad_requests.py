@@ -308,7 +308,7 @@ def test_a_body_that_is_sent_too_slowly(server: Live) -> None:
         started = time.monotonic()
         answer = connection.recv(65536)
         assert time.monotonic() - started < 10
-    assert answer == b"" or b" 504 " in answer.splitlines()[0]
+    assert b" 408 " in answer.splitlines()[0]
     with server.rest() as rest:
         check_alive(rest)
 
@@ -318,7 +318,7 @@ def test_a_body_that_never_begins(server: Live) -> None:
     with socket.create_connection((HOST, server.http_port), timeout=20) as connection:
         connection.sendall(head)
         answer = connection.recv(65536)
-    assert answer == b"" or b" 504 " in answer.splitlines()[0]
+    assert b" 408 " in answer.splitlines()[0]
 
 
 def test_a_flood_of_silent_connections(server: Live) -> None:

@@ -13,10 +13,12 @@ from typing import Any
 from penstock.app.build import Assembly, build
 from penstock.app.settings import Settings
 from penstock.server.drain import drain
-from penstock.server.http_server import HttpServer, bind, free_port, port_of
+from penstock.server.http_server import HttpServer, address, bind, free_port, port_of
 from penstock.telemetry.logs import configure
 
 _PATIENCE = 10
+_GRPC_AFTER_S = 5.0
+"""gRPC waits for the models, so that its import delays no first prediction, but not for ever."""
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 Stop = Callable[[float], Awaitable[None]]
@@ -47,7 +49,7 @@ async def serve(
     """Serve until SIGTERM or SIGINT, then drain.
 
     The HTTP port answers from the first moment (alive, not ready); gRPC follows when the models
-    are there, so that its import delays nobody's first prediction.
+    are there, so that its import delays nobody's first prediction, but after 5 s at the latest.
 
     Args:
         paths: files, folders and repositories to serve.
@@ -58,7 +60,7 @@ async def serve(
         ConfigError: a path, a setting or a port is wrong; nothing is left behind.
     """
     grpc_port = free_port(settings.host, settings.grpc.port, "gRPC") if settings.grpc.enabled else 0
-    with bind(settings.host, settings.http.port, "HTTP") as listening:
+    with bind(settings.host, settings.http.port, "HTTP", settings.http.backlog) as listening:
         telemetry = settings.telemetry
         assembly = build(paths, settings, configure(telemetry.log_format, telemetry.log_level))
         server = RunningServer(assembly, settings.host, port_of(listening), grpc_port)
@@ -76,6 +78,7 @@ async def _run(
     stopped = _stop_event()
     source = asyncio.create_task(assembly.source.run(assembly.control), name="source")
     doors: list[Stop] = []
+    loaded: asyncio.Task[None] | None = None
     await asyncio.sleep(0)  # the source takes its first look
     if source.done():
         source.result()  # a path is wrong: nothing has started yet
@@ -83,18 +86,22 @@ async def _run(
         http = HttpServer(assembly.http_app, listening, settings.http.backlog)
         http.start()
         doors.append(http.stop)
-        await first_of(wait_loaded(assembly, settings), source, stopped)
+        loaded = asyncio.create_task(wait_loaded(assembly, settings), name="initial load")
+        await first_of(asyncio.wait([loaded], timeout=_GRPC_AFTER_S), source, stopped)
         if server.grpc_port and not stopped.is_set():
             doors.append(await _start_grpc(assembly, settings, server.grpc_port))
-        assembly.service.has_started = True
         gc.freeze()  # what is there now stays: no later collection needs to look at it
         gc.enable()
+        await first_of(asyncio.wait([loaded]), source, stopped)
+        assembly.service.has_started = loaded.done()
         if on_ready is not None and not stopped.is_set():
             await on_ready(server)
         await first_of(stopped.wait(), source, stopped)
     finally:
-        source.cancel()
-        await asyncio.gather(source, return_exceptions=True)
+        work = [source, *([loaded] if loaded is not None else [])]
+        for task in work:
+            task.cancel()
+        await asyncio.gather(*work, return_exceptions=True)
         await drain(assembly.service, stop_accepting=doors, timeout_s=settings.drain_timeout_s)
 
 
@@ -152,6 +159,6 @@ async def _start_grpc(assembly: Assembly, settings: Settings, port: int) -> Stop
     door = await asyncio.to_thread(_import_grpc)
     options = door.GrpcOptions(max_message_bytes=settings.grpc.max_message_bytes)
     server = door.GrpcServer(assembly.service, api.views, api.live, options)
-    await server.start(f"{settings.host}:{port}")
+    await server.start(address(settings.host, port))
     stop: Stop = server.stop
     return stop

@@ -9,6 +9,7 @@ from penstock.core.errors import InvalidArgument, TooLarge, Unsupported
 _WINDOW_BITS = {"gzip": 31, "deflate": 15}
 _RAW_DEFLATE = -15
 _LEVEL = 1
+_STEP_BYTES = 64 * 1024
 
 
 def decompress(body: bytes, encoding: str, max_bytes: int) -> bytes:
@@ -33,15 +34,24 @@ def decompress(body: bytes, encoding: str, max_bytes: int) -> bytes:
     if name == "deflate" and (body[:1] != b"\x78" or int.from_bytes(body[:2]) % 31):
         bits = _RAW_DEFLATE
     unpacker = zlib.decompressobj(wbits=bits)
-    try:
-        data = unpacker.decompress(body, max_bytes + 1)
-    except zlib.error as err:
-        raise InvalidArgument(f"the body is no valid {name} data: {err}") from err
-    if len(data) > max_bytes:
-        raise TooLarge(f"the body unpacks to more than the limit of {max_bytes} bytes")
+    parts: list[bytes] = []
+    left_bytes = max_bytes
+    for start in range(0, len(body), _STEP_BYTES):
+        packed = body[start : start + _STEP_BYTES]
+        while packed:
+            if unpacker.eof:
+                unpacker = _next_member(name, bits)
+            try:
+                parts.append(unpacker.decompress(packed, left_bytes + 1))
+            except zlib.error as err:
+                raise InvalidArgument(f"the body is no valid {name} data: {err}") from err
+            left_bytes -= len(parts[-1])
+            if left_bytes < 0:
+                raise TooLarge(f"the body unpacks to more than the limit of {max_bytes} bytes")
+            packed = unpacker.unused_data
     if not unpacker.eof:
         raise InvalidArgument(f"the {name} data of the body is cut short")
-    return data
+    return b"".join(parts)
 
 
 def choose_encoding(accept: str) -> str:
@@ -68,6 +78,13 @@ def compress(body: bytes, encoding: str) -> bytes:
     """Pack an answer's body as ``gzip`` or ``deflate``."""
     packer = zlib.compressobj(_LEVEL, wbits=_WINDOW_BITS[encoding])
     return packer.compress(body) + packer.flush()
+
+
+def _next_member(name: str, bits: int) -> zlib._Decompress:
+    """What unpacks the data behind the end of some: gzip may go on (RFC 1952, section 2.2)."""
+    if name != "gzip":
+        raise InvalidArgument(f"the {name} data of the body is followed by more bytes")
+    return zlib.decompressobj(wbits=bits)
 
 
 def _weight(parameter: str) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Annotated, Any, NamedTuple, TypeAlias
 
@@ -18,6 +19,8 @@ Headers: TypeAlias = "dict[bytes, bytes]"
 
 JSON = b"application/json"
 _MAX_LENGTH_DIGITS = 18
+_UNPACK_HERE_BYTES = 16 * 1024
+"""What unpacks to 16 MiB at most: ten milliseconds."""
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -28,6 +31,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         max_header_bytes: the most a request's line and headers may take.
         header_timeout_s: how long a client may take to send them, in seconds.
         body_timeout_s: how long a client may take to send its body, in seconds.
+        write_timeout_s: how long a client may go without reading more of its answer, in seconds.
         keep_alive_s: how long a connection may be idle between two requests, in seconds.
     """
 
@@ -35,6 +39,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_header_bytes: Annotated[int, msgspec.Meta(ge=1024)] = 64 * 1024
     header_timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 30.0
     body_timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 60.0
+    write_timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 60.0
     keep_alive_s: Annotated[float, msgspec.Meta(gt=0)] = 75.0
 
 
@@ -46,12 +51,14 @@ class Answer(NamedTuple):
         body: the bytes.
         content_type: its type.
         headers: further headers.
+        close: whether the connection ends with it.
     """
 
     status: int
     body: bytes = b""
     content_type: bytes = JSON
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    close: bool = False
 
 
 class Reply(NamedTuple):
@@ -61,11 +68,13 @@ class Reply(NamedTuple):
         status: HTTP status.
         headers: all of them but what belongs to the connection.
         body: the bytes, compressed where the client takes that.
+        close: whether the connection ends with it.
     """
 
     status: int
     headers: list[tuple[bytes, bytes]]
     body: bytes
+    close: bool = False
 
 
 def json_answer(value: object, status: int = 200) -> Answer:
@@ -74,12 +83,11 @@ def json_answer(value: object, status: int = 200) -> Answer:
 
 
 async def read_body(headers: Headers, receive: Receive, limits: Limits) -> bytes:
-    """Take in a request's body and unpack it.
+    """Take in a request's body, packed as it is.
 
     Raises:
-        TooLarge: it crosses the limit, announced, as it comes, or unpacked.
+        TooLarge: it crosses the limit, announced or as it comes.
         Cancelled: the client went away before it had sent everything.
-        InvalidArgument: it is corrupt.
     """
     announced = headers.get(b"content-length", b"")
     length = int(announced) if announced.isdigit() else -1
@@ -89,11 +97,11 @@ async def read_body(headers: Headers, receive: Receive, limits: Limits) -> bytes
     body: bytes = message.get("body", b"")
     if message.get("more_body") and len(body) != length:  # all of it is here: do not ask again
         body = await _rest_of_body(body, receive, limits)
-    return unpack(headers, body, limits)
+    return body
 
 
-def unpack(headers: Headers, body: bytes, limits: Limits) -> bytes:
-    """A body as the client meant it.
+async def unpack(headers: Headers, body: bytes, limits: Limits) -> bytes:
+    """A body as the client meant it; unpacked off the event loop where that may take long.
 
     Raises:
         TooLarge: it crosses the limit, as it came or unpacked.
@@ -104,7 +112,10 @@ def unpack(headers: Headers, body: bytes, limits: Limits) -> bytes:
     encoding = headers.get(b"content-encoding")
     if encoding is None:
         return body
-    return decompress(body, encoding.decode("latin-1"), limits.max_body_bytes)
+    name = encoding.decode("latin-1")
+    if len(body) <= _UNPACK_HERE_BYTES:
+        return decompress(body, name, limits.max_body_bytes)
+    return await asyncio.to_thread(decompress, body, name, limits.max_body_bytes)
 
 
 def header_length(headers: Headers) -> int | None:

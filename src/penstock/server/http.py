@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from penstock.core.errors import Cancelled, Internal, NotFound, PenstockError, TooLarge
+from penstock.core.errors import Cancelled, Internal, NotFound, PenstockError
 from penstock.core.ids import LATEST, RequestIds, VersionChoice
 from penstock.core.messages import InferRequest
 from penstock.core.signature import ModelSignature
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger("penstock.http")
 
 _COMPRESS_FROM_BYTES = 512
+_REQUEST_TIMEOUT = 408
+_METHODS = {"HEAD": "GET"}
+"""HEAD is answered as GET; the server leaves the body away."""
 _OFF_LOOP_FROM_BYTES = 256 * 1024
 
 
@@ -75,21 +78,22 @@ class HttpApp:
         try:
             body = await read_body(headers, receive, self.limits)
             watch.body_complete()
-            answer = await self._answer(scope["method"], scope["path"], headers, body, started_ns)
+            method: str = scope["method"]
+            method = _METHODS.get(method, method)
+            reply = await self._whole(method, scope["path"], headers, body, started_ns)
         except PenstockError as err:
-            self.refuse(err)
-            answer = None if isinstance(err, Cancelled) else _error_answer(err)
+            self._count(err)
+            reply = None if isinstance(err, Cancelled) else self._plain(_error_answer(err), headers)
         except asyncio.CancelledError:
             why = watch.reason()
             if why is None:
                 raise
-            answer = None if isinstance(why, Cancelled) else _error_answer(why)
+            reply = None if isinstance(why, Cancelled) else self._plain(_too_slow(why), headers)
         finally:
             watch.close()
-        if answer is not None:
-            reply = await self._reply(answer, headers)
-            start = {"type": "http.response.start", "status": reply.status}
-            await send({**start, "headers": reply.headers})
+        if reply is not None:
+            out = [*reply.headers, (b"connection", b"close")] if reply.close else reply.headers
+            await send({"type": "http.response.start", "status": reply.status, "headers": out})
             await send({"type": "http.response.body", "body": reply.body})
 
     async def infer_whole(self, path: str, headers: Headers, body: bytes) -> Reply | None:
@@ -99,17 +103,31 @@ class HttpApp:
             the answer; None: it was cancelled, and nobody waits for one.
         """
         started_ns = self._service.clock.monotonic_ns()
-        try:
-            whole = unpack(headers, body, self.limits)
-            answer = await self._answer("POST", path, headers, whole, started_ns)
-        except PenstockError as err:
-            self.refuse(err)
-            answer = _error_answer(err)
-        return None if answer is None else await self._reply(answer, headers)
+        return await self._whole("POST", path, headers, body, started_ns)
 
-    def refuse(self, error: PenstockError) -> None:
+    def refuse(self, error: PenstockError, status: int) -> Reply:
+        """Count a request that was not even HTTP, and answer it."""
+        self._count(error)
+        return self._plain(Answer(status, error_body(error.message), close=True), {})
+
+    def _count(self, error: PenstockError) -> None:
         """Count a request that reached no model."""
         self._service.edge.reject("http", error.code)
+
+    async def _whole(
+        self, method: str, path: str, headers: Headers, body: bytes, started_ns: int
+    ) -> Reply | None:
+        """Answer a request that is all there; None: it was cancelled."""
+        try:
+            if b"content-encoding" in headers or len(body) > self.limits.max_body_bytes:
+                body = await unpack(headers, body, self.limits)
+            answer = await self._answer(method, path, headers, body, started_ns)
+            return None if answer is None else await self._reply(answer, headers)
+        except PenstockError as err:
+            self._count(err)
+            return self._plain(_error_answer(err), headers)
+        except Exception:  # noqa: BLE001  # the edge of the dialect: a bug of ours is a 500
+            return self._plain(self._internal(headers), headers)
 
     async def _answer(
         self, method: str, path: str, headers: Headers, body: bytes, started_ns: int
@@ -181,7 +199,7 @@ class HttpApp:
                 self._routes = self._make_routes()
             return await self._routes.answer(method, path, body)
         except PenstockError as err:
-            self.refuse(err)
+            self._count(err)
             return None if isinstance(err, Cancelled) else _error_answer(err)
         except Exception:  # noqa: BLE001  # the edge of the dialect: a bug of ours is a 500
             return self._internal(headers)
@@ -194,25 +212,27 @@ class HttpApp:
         )
 
     async def _reply(self, answer: Answer, headers: Headers) -> Reply:
-        body = answer.body
+        """An answer as it goes out, compressed where the client takes that and it pays."""
+        accept = headers.get(b"accept-encoding")
+        if accept is not None and len(answer.body) >= _COMPRESS_FROM_BYTES:
+            encoding = choose_encoding(accept.decode("latin-1"))
+            if encoding:
+                packed = ((b"content-encoding", encoding.encode()), (b"vary", b"accept-encoding"))
+                body = await self._compress(answer.body, encoding)
+                answer = answer._replace(body=body, headers=(*answer.headers, *packed))
+        return self._plain(answer, headers)
+
+    def _plain(self, answer: Answer, headers: Headers) -> Reply:
+        """An answer as it goes out, its body as it is."""
         out = [
             (b"content-type", answer.content_type),
             (b"x-request-id", headers.get(b"x-request-id") or self._ids.new().encode()),
             *answer.headers,
         ]
-        accept = headers.get(b"accept-encoding")
-        if accept is not None and len(body) >= _COMPRESS_FROM_BYTES:
-            encoding = choose_encoding(accept.decode("latin-1"))
-            if encoding:
-                body = await self._compress(body, encoding)
-                out.append((b"content-encoding", encoding.encode()))
-                out.append((b"vary", b"accept-encoding"))
         if b"traceparent" in headers:
             out.append((b"traceparent", headers[b"traceparent"]))
-        if self._service.is_draining:
-            out.append((b"connection", b"close"))
-        out.append((b"content-length", b"%d" % len(body)))
-        return Reply(answer.status, out, body)
+        out.append((b"content-length", b"%d" % len(answer.body)))
+        return Reply(answer.status, out, answer.body, answer.close or self._service.is_draining)
 
     async def _compress(self, body: bytes, encoding: str) -> bytes:
         if len(body) < _OFF_LOOP_FROM_BYTES:
@@ -230,6 +250,9 @@ def _answer(reply: EncodedReply) -> Answer:
 def _error_answer(error: PenstockError) -> Answer:
     seconds = retry_after(error)
     headers = () if seconds is None else ((b"retry-after", seconds.encode()),)
-    if isinstance(error, TooLarge):
-        headers = (*headers, (b"connection", b"close"))
     return Answer(http_status(error), error_body(error.message), headers=headers)
+
+
+def _too_slow(error: PenstockError) -> Answer:
+    """What a client is told whose body did not come in time; the rest of it is not waited for."""
+    return Answer(_REQUEST_TIMEOUT, error_body(error.message), close=True)

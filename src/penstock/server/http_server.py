@@ -41,7 +41,7 @@ class HttpServer:
             server_header=False,
             access_log=False,
             log_config=None,
-            log_level="critical",
+            log_level="error",
             backlog=backlog,
         )
         self._socket = listening
@@ -61,8 +61,8 @@ class HttpServer:
             await self._task
 
 
-def bind(host: str, port: int, what: str) -> socket.socket:
-    """A socket bound to the port asked for, or with 0 to one that is free.
+def bind(host: str, port: int, what: str, backlog: int = 1) -> socket.socket:
+    """A socket that listens on the port asked for, or with 0 on one that is free.
 
     Raises:
         ConfigError: the port is in use, or the address is not this machine's; one line for people.
@@ -72,6 +72,7 @@ def bind(host: str, port: int, what: str) -> socket.socket:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((host, port))
+        bound.listen(backlog)
     except OSError as err:
         bound.close()
         reason = err.strerror or str(err)
@@ -90,6 +91,11 @@ def free_port(host: str, port: int, what: str) -> int:
     """
     with bind(host, port, what) as probe:
         return port_of(probe)
+
+
+def address(host: str, port: int) -> str:
+    """``host:port`` as URLs and gRPC write it: an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def port_of(bound: socket.socket) -> int:

@@ -91,3 +91,22 @@ def test_other_encodings(encoding: str) -> None:
 )
 def test_the_encoding_of_the_answer(accept: str, encoding: str) -> None:
     assert choose_encoding(accept) == encoding
+
+
+def test_gzip_goes_on_after_the_end_of_a_member() -> None:
+    packed = gzip.compress(TEXT, mtime=0) + gzip.compress(b"more", mtime=0)
+    assert decompress(packed, "gzip", 10**6) == TEXT + b"more"
+    with pytest.raises(TooLarge):
+        decompress(packed, "gzip", len(TEXT) + 3)
+
+
+def test_what_follows_packed_data_is_refused() -> None:
+    with pytest.raises(InvalidArgument, match="no valid gzip"):
+        decompress(gzip.compress(TEXT, mtime=0) + b"garbage", "gzip", 10**6)
+    with pytest.raises(InvalidArgument, match="followed by more bytes"):
+        decompress(zlib.compress(TEXT) + b"garbage", "deflate", 10**6)
+
+
+def test_many_members_take_no_more_than_linear_time() -> None:
+    packed = gzip.compress(b"", mtime=0) * 50_000
+    assert decompress(packed, "gzip", 10) == b""

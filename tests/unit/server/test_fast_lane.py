@@ -28,6 +28,7 @@ class EchoApp:
         self.short = 0
         self.ordinary = 0
         self.refused: list[str] = []
+        self.connections: set[Any] = set()
         self.cancelled = asyncio.Event()
         self.arrived = asyncio.Event()
         self.gate = asyncio.Event()
@@ -46,8 +47,10 @@ class EchoApp:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    def refuse(self, error: PenstockError) -> None:
+    def refuse(self, error: PenstockError, status: int) -> Reply:
         self.refused.append(error.code)
+        body = error.message.encode()
+        return Reply(status, [(b"content-length", b"%d" % len(body))], body, close=True)
 
     async def _wait(self) -> None:
         self.arrived.set()
@@ -68,7 +71,7 @@ async def connected(limits: Limits | None = None) -> AsyncIterator[tuple[EchoApp
         server = HttpServer(app, listening, backlog=16)
         port = port_of(listening)
         server.start()
-        await asyncio.sleep(0)
+        app.connections = server._server.server_state.connections
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         try:
             yield app, (reader, writer)
@@ -106,6 +109,9 @@ async def test_a_request_in_one_piece_goes_the_short_way() -> None:
         b"POST /v2/models/m%2F/infer HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n",
         b"GET /v2/models/m/infer HTTP/1.1\r\nhost: x\r\n\r\n",
         b"POST /v2/models/m/infer?a=b HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n",
+        b"POST /v2/models/m/infer?a=/infer HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n",
+        b"POST /v2/models/m#/infer HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n",
+        b"POST http://x/v2/models/m/infer HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n",
     ],
 )
 async def test_everything_else_goes_the_ordinary_way(request_: bytes) -> None:
@@ -171,7 +177,7 @@ async def test_what_is_no_http_is_refused_and_counted() -> None:
         writer.write(b"\x16\x03\x01 nonsense\r\n\r\n")
         status, headers, body = await answer(reader)
         assert (status, headers[b"connection"]) == (400, b"close")
-        assert body == b'{"error":"Invalid HTTP request received."}'
+        assert body == b"Invalid HTTP request received."
         assert app.refused == ["invalid_argument"]
         assert await reader.read() == b""
 
@@ -180,7 +186,7 @@ async def test_a_head_is_not_endless() -> None:
     async with connected(Limits(max_header_bytes=2048)) as (app, (reader, writer)):
         writer.write(b"GET / HTTP/1.1\r\nx: " + b"a" * 4096)
         status, _, body = await answer(reader)
-        assert (status, body) == (431, b'{"error":"the request\'s head exceeds 2048 bytes"}')
+        assert (status, body) == (431, b"the request's head exceeds 2048 bytes")
         assert (app.short, app.ordinary) == (0, 0)
         assert await reader.read() == b""
 
@@ -204,3 +210,79 @@ async def test_an_idle_connection_is_kept_and_then_closed_but_never_under_a_requ
         asyncio.get_running_loop().call_later(0.2, app.gate.set)
         assert (await answer(reader))[2] == b"slow"
         assert await reader.read() == b""
+
+
+UPGRADE = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMA\r\n"
+
+
+@pytest.mark.parametrize("pieces", [1, 2])
+async def test_an_upgrade_is_declined_and_its_body_is_a_body(pieces: int) -> None:
+    async with connected() as (app, (reader, writer)):
+        smuggled = OTHER
+        head, body = infer(smuggled, UPGRADE).split(b"\r\n\r\n", 1)
+        for part in [head + b"\r\n\r\n" + body] if pieces == 1 else [head + b"\r\n\r\n", body]:
+            writer.write(part)
+            await writer.drain()
+            await asyncio.sleep(0)
+        assert (await answer(reader))[::2] == (200, smuggled)
+        writer.write(infer(b"next"))
+        assert (await answer(reader))[::2] == (200, b"next")
+        assert app.short + app.ordinary == 2
+
+
+async def test_it_is_no_proxy() -> None:
+    async with connected() as (app, (reader, writer)):
+        writer.write(b"CONNECT example.org:443 HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert (await answer(reader))[0] == 400
+        assert await reader.read() == b""
+        assert app.short + app.ordinary == 0
+
+
+CHUNKED = (
+    b"POST %b HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n%b\r\n"
+)
+
+
+@pytest.mark.parametrize("path", [b"/v2/models/m/infer", b"/elsewhere"])
+async def test_trailers_are_no_headers_and_not_endless(path: bytes) -> None:
+    async with connected(Limits(max_header_bytes=2048)) as (app, (reader, writer)):
+        writer.write(CHUNKED % (path, b"content-encoding: gzip\r\n"))
+        assert (await answer(reader))[::2] == (200, b"hello")
+        writer.write(CHUNKED % (path, b"x: " + b"a" * 4096 + b"\r\n"))
+        await reader.readuntil(b"HTTP/1.1 ")
+        assert app.refused == ["invalid_argument"] or app.short + app.ordinary == 2
+
+
+async def test_a_client_that_does_not_read_is_let_go() -> None:
+    limits = Limits(header_timeout_s=0.02, write_timeout_s=0.1)
+    async with connected(limits) as (app, (_, writer)):
+        for _ in range(2):
+            writer.write(infer(bytes(8 << 20)))
+        await writer.drain()
+        async with asyncio.timeout(10):
+            while app.connections:  # noqa: ASYNC110  # the server has no event for it
+                await asyncio.sleep(0)
+        assert app.short + app.ordinary >= 1
+
+
+async def test_a_reply_may_end_the_connection() -> None:
+    async with connected() as (app, (reader, writer)):
+
+        async def closing(path: str, headers: Headers, body: bytes) -> Reply:
+            return Reply(200, [(b"content-length", b"0")], b"", close=True)
+
+        app.infer_whole = closing  # type: ignore[method-assign]
+        writer.write(infer(b"x") + infer(b"y"))
+        _, headers, _ = await answer(reader)
+        assert headers[b"connection"] == b"close"
+        assert await reader.read() == b""
+
+
+async def test_pipelined_requests_end_with_their_client() -> None:
+    async with connected() as (app, (_, writer)):
+        app.gate.clear()
+        writer.write(infer(b"a") + infer(b"b"))
+        await app.arrived.wait()
+        writer.transport.abort()
+        app.gate.set()
+    assert app.short + app.ordinary <= 2

@@ -12,6 +12,7 @@ from penstock.core.signature import TensorSpec
 from penstock.core.status import VersionState
 from penstock.scheduler.model_info import ModelInfo
 from penstock.server.example import example_curl
+from penstock.server.http_server import address
 
 _SHOWN_CURLS = 3
 
@@ -34,10 +35,10 @@ def print_banner(server: RunningServer) -> None:
     for status in service.manager.statuses():
         if status.state is VersionState.FAILED:
             console.print(f"failed: {status.id.says(status.reason)}", style="red", markup=False)
-    base = f"http://{server.host}:{server.http_port}"
+    base = f"http://{address(server.host, server.http_port)}"
     console.print(f"REST {base}  docs {base}/docs  metrics {base}/metrics", soft_wrap=True)
     if server.grpc_port:
-        console.print(f"gRPC {server.host}:{server.grpc_port}")
+        console.print(f"gRPC {address(server.host, server.grpc_port)}")
     for line in _curls(models, base):
         console.print(line, soft_wrap=True, markup=False)
 
