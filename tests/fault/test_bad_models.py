@@ -85,6 +85,8 @@ def test_an_item_that_is_refused(server: Live) -> None:
 def test_a_model_that_answers_too_few_rows(server: Live) -> None:
     reply = server.infer("wrong_rows", text_input("short", "b"))
     assert (reply.status, "2 items" in reply.error, "with 1" in reply.error) == (500, True, True)
+    assert reply.error.startswith("'wrong_rows' version 1: ")
+    assert server.log_text().count(reply.error) == 1
     assert server.text_answer("wrong_rows", "a") == ["a"]
 
 
@@ -184,6 +186,31 @@ def test_a_version_that_fails_to_load_changes_nothing(tmp_path: Path, content: s
         server.stop()
     assert server.process.returncode == 0
     assert "'bad' version 1" in server.log_text()
+
+
+@pytest.mark.parametrize(("error", "attempts"), [("OSError", 2), ("RuntimeError", 1)])
+def test_only_what_may_pass_is_tried_again_and_the_log_has_one_traceback(
+    tmp_path: Path, error: str, attempts: int
+) -> None:
+    count = tmp_path / "count"
+    code = (
+        "from penstock import Model\n\n\nclass M(Model):\n    def load(self, context):\n"
+        f"        open({str(count)!r}, 'a').write('x')\n        raise {error}('no luck')\n\n"
+        "    def predict(self, text: list[str]) -> list[str]:\n        return text\n"
+    )
+    save_python(tmp_path / "models" / "bad" / "1" / "model.py", code)
+    settings = ["--set", "lifecycle.load_attempts=2", "--set", "lifecycle.initial_backoff_s=0.01"]
+    server = Live([tmp_path / "models"], *AT_ONCE, *settings, folder=tmp_path)
+    try:
+        server.wait_answers()
+        eventually(lambda: _row(server, "bad", "UNAVAILABLE"))
+    finally:
+        server.stop()
+    assert len(count.read_text()) == attempts
+    log = server.log_text()
+    assert log.count("Traceback") == 1
+    assert f"{error}: no luck" in log
+    assert "in load" in log
 
 
 GOOD_MODEL = (

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from penstock.core.byte_size import ByteSize
 from penstock.core.errors import ConfigError
 from penstock.core.ids import ServableId
 from penstock.repository.artifact import ArtifactRef
-from penstock.repository.byte_size import ByteSize
 from penstock.repository.fingerprint import fingerprint
 from penstock.repository.format import Artifact, choose_artifact
 from penstock.repository.layout import (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -14,11 +15,13 @@ from penstock.app.build import Assembly, build
 from penstock.app.load_settings import load_settings
 from penstock.app.serve import first_of, wait_loaded
 from penstock.core.deadline import Deadline
-from penstock.core.errors import LoadFailed
+from penstock.core.dtype import DType
+from penstock.core.errors import InvalidArgument, LoadFailed, NotFound, NotReady
 from penstock.core.ids import VersionChoice
 from penstock.core.messages import InferRequest
+from penstock.core.signature import TensorSpec
 from penstock.core.status import VersionState
-from penstock.core.tensor import Array, Tensor
+from penstock.core.tensor import Array, Tensor, cast_values
 from penstock.server.drain import drain
 from penstock.telemetry.logs import LevelSwitch
 
@@ -30,7 +33,13 @@ class Models:
         self._service = assembly.service
 
     async def infer(
-        self, model: str, /, *, version: str = "", timeout_s: float | None = None, **inputs: Any
+        self,
+        model: str,
+        /,
+        *,
+        version: str | int = "",
+        timeout_s: float | None = None,
+        **inputs: Any,
     ) -> dict[str, Array]:
         """Predict. Concurrent calls are batched as the requests of a server are.
 
@@ -40,7 +49,8 @@ class Models:
             timeout_s: how long the answer is worth waiting for, in seconds; None: the model's
                 ``queue.default_timeout_s``.
             inputs: one array, or nested list, for each input, rows first; text as ``str`` or
-                ``bytes``.
+                ``bytes``. An array is sent as it is; the numbers of a list become the datatype
+                the model declares, where that keeps their kind.
 
         Returns:
             one array for each output; BYTES come as object arrays of ``bytes``.
@@ -55,15 +65,28 @@ class Models:
         deadline = None
         if timeout_s is not None:
             deadline = Deadline.after(timeout_s, self._service.clock.monotonic_ns())
+        choice = VersionChoice.parse(str(version))
         response = await self._service.infer(
             InferRequest(
                 model=model,
-                inputs=tuple(Tensor.from_array(n, np.asarray(v)) for n, v in inputs.items()),
-                choice=VersionChoice.parse(version),
+                inputs=self._tensors(model, choice, inputs),
+                choice=choice,
                 deadline=deadline,
             )
         )
         return {tensor.name: tensor.array for tensor in response.outputs}
+
+    def _tensors(
+        self, model: str, choice: VersionChoice, inputs: Mapping[str, Any]
+    ) -> tuple[Tensor, ...]:
+        signature = None
+        if not all(hasattr(value, "dtype") for value in inputs.values()):
+            with contextlib.suppress(NotFound, NotReady):  # the request will say so
+                signature = self._service.model(model, choice).signature
+        return tuple(
+            _tensor(name, value, None if signature is None else signature.input(name))
+            for name, value in inputs.items()
+        )
 
     def version(self, model: str, label: str = "") -> int:
         """The number of the version that answers now.
@@ -99,7 +122,9 @@ async def serving(
         LoadFailed: a model could not be loaded; later versions that fail are logged and leave
             the ones that serve alone.
     """
-    effective, _ = load_settings(config=None, environ=os.environ, flags=dict(settings or {}))
+    effective, _ = load_settings(
+        config=None, environ=os.environ, flags=dict(settings or {}), flags_name="settings"
+    )
     assembly = build([os.fspath(path) for path in paths], effective, LevelSwitch())
     source = asyncio.create_task(assembly.source.run(assembly.control), name="penstock source")
     try:
@@ -114,6 +139,17 @@ async def serving(
         source.cancel()
         await asyncio.gather(source, return_exceptions=True)
         await drain(assembly.service, stop_accepting=(), timeout_s=effective.drain_timeout_s)
+
+
+def _tensor(name: str, value: Any, spec: TensorSpec | None) -> Tensor:
+    try:
+        array: Array = np.asarray(value)
+        if spec is not None and spec.dtype not in (DType.BYTES, DType.BF16):
+            converted = None if hasattr(value, "dtype") else cast_values(value, spec.dtype.numpy)
+            array = array if converted is None else converted
+    except ValueError as err:
+        raise InvalidArgument(f"input '{name}': its rows differ in length: {err}") from err
+    return Tensor.from_array(name, array)
 
 
 def _check_loaded(assembly: Assembly) -> None:

@@ -39,7 +39,11 @@ class Origin:
 
 
 def load_settings(
-    *, config: str | None, environ: Mapping[str, str], flags: Mapping[str, Any]
+    *,
+    config: str | None,
+    environ: Mapping[str, str],
+    flags: Mapping[str, Any],
+    flags_name: str = _COMMAND_LINE,
 ) -> tuple[Settings, Origin]:
     """Lay file, environment and flags over the defaults.
 
@@ -51,6 +55,7 @@ def load_settings(
         environ: the environment. ``PENSTOCK_URL``, and what Kubernetes injects for a service
             called ``penstock``, are no settings.
         flags: dotted setting name to value, only what was given on the command line.
+        flags_name: what messages call the place of ``flags``.
 
     Raises:
         ConfigError: a name is unknown (says the nearest) or a value does not fit (says what is
@@ -58,7 +63,7 @@ def load_settings(
     """
     tree: dict[str, Any] = {}
     origin = Origin()
-    for name, value, where in _layers(config, environ, flags):
+    for name, value, where in _layers(config, environ, flags, flags_name):
         _put(tree, name, _fit(name, value, where))
         origin.mark(name, where)
     return msgspec.convert(tree, Settings, strict=False), origin
@@ -82,7 +87,7 @@ def setting_values(settings: Settings) -> dict[str, Any]:
 
 
 def _layers(
-    config: str | None, environ: Mapping[str, str], flags: Mapping[str, Any]
+    config: str | None, environ: Mapping[str, str], flags: Mapping[str, Any], flags_name: str
 ) -> Iterator[tuple[str, Any, str]]:
     path = config or environ.get(_CONFIG_VARIABLE) or None
     if path is None and Path(_DEFAULT_FILE).is_file():
@@ -95,7 +100,7 @@ def _layers(
             name = key.removeprefix(_PREFIX).lower().replace("__", ".")
             yield name, text, f"{_VARIABLE}{key}"
     for name, value in flags.items():
-        yield name, value, _COMMAND_LINE
+        yield name, value, flags_name
 
 
 def _is_service_link(key: str, text: str) -> bool:

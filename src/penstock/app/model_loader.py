@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from penstock.core.clock import Clock, SystemClock
+from penstock.core.daemon_thread import on_daemon_thread
 from penstock.core.errors import ConfigError, LoadFailed
 from penstock.core.ids import LATEST
 from penstock.core.model import ModelClient
@@ -18,7 +19,7 @@ from penstock.runtime.executable import Executable
 from penstock.runtime.instance import ThreadInstance
 from penstock.runtime.runtime import find_runtime
 from penstock.runtime.warmup import example_inputs, warm_up
-from penstock.scheduler.model_info import ModelInfo
+from penstock.scheduler.model_info import ModelInfo, max_batch_size
 from penstock.scheduler.scheduler import Scheduler
 from penstock.telemetry.registry import StatsRegistry
 
@@ -45,10 +46,15 @@ class ModelLoader:
         return ResourceEstimate(self._artifact.num_bytes * self._artifact.manifest.instances.count)
 
     async def load(self) -> Scheduler:
-        """Load and warm up every instance on a thread of the loader pool; see ``core.Loader``."""
+        """Load and warm up every instance on a thread of this load's own; see ``core.Loader``.
+
+        A load that hangs keeps no process alive.
+        """
         started_ns = self._clock.monotonic_ns()
         loop = asyncio.get_running_loop()
-        info, instances = await loop.run_in_executor(None, self._load_instances, loop)
+        info, instances = await on_daemon_thread(
+            lambda: self._load_instances(loop), f"penstock-load-{self._artifact.id.name}"
+        )
         try:
             scheduler = Scheduler(info, instances, loop=loop, clock=self._clock)
         except ConfigError as err:
@@ -77,13 +83,17 @@ class ModelLoader:
             while len(executables) < artifact.manifest.instances.count:
                 executables.append(runtime.load(artifact, self._client))
             signature = self._declared(executables[0])
+            self._check_batch_sizes(signature)
             instances = [ThreadInstance(artifact.id, e, loop, self._clock) for e in executables]
             examples = self._examples(signature)
             warm_up_ns = max(warm_up(artifact.id, instance, examples) for instance in instances)
-        except BaseException:
+        except BaseException as err:
             for executable in executables:
                 executable.close()
-            raise
+            if isinstance(err, Exception):
+                raise
+            text = f"{artifact.id}: loading the model raised {type(err).__name__}: {err}"
+            raise LoadFailed(text, culprit=err) from err
         info = ModelInfo(
             id=artifact.id,
             runtime=artifact.runtime,
@@ -93,6 +103,18 @@ class ModelLoader:
             warm_up_ns=warm_up_ns,
         )
         return info, instances
+
+    def _check_batch_sizes(self, signature: ModelSignature) -> None:
+        """See that no preferred size is beyond a batch, now that the default is known."""
+        manifest = self._artifact.manifest
+        limit = max_batch_size(signature, manifest)
+        too_large = [size for size in manifest.batching.preferred_batch_sizes if size > limit]
+        if too_large:
+            default = " by default" if manifest.max_batch_size is None else ""
+            raise LoadFailed(
+                f"{self._artifact.id}: batching.preferred_batch_sizes: {too_large[0]} is more than "
+                f"max_batch_size, which is {limit}{default}"
+            )
 
     def _declared(self, executable: Executable) -> ModelSignature:
         try:

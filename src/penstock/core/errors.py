@@ -7,6 +7,7 @@
     │   └── InvalidInput       one item of a batch is wrong (raised by model code)
     ├── NotFound               no such model, version or label
     ├── NotReady               it exists but does not serve yet, or no longer
+    │   └── StoreError         a key-value store is down, slow, full or broken
     ├── Overloaded             a bounded queue is full; try again later
     ├── DeadlineExceeded       the request's time is over
     ├── Cancelled              the client went away
@@ -14,6 +15,7 @@
     ├── Unsupported            a legal request for something this server does not do
     ├── FailedPrecondition     the server's mode forbids it
     ├── ModelFailed            the model's code raised or answered nonsense
+    │   └── MalformedAnswer    its answer does not fit its signature
     ├── LoadFailed             an artifact could not be loaded or warmed up
     ├── ConfigError            a configuration file, setting or path is wrong
     └── Internal               our own fault
@@ -25,6 +27,7 @@ A message says which model, which field, what was expected, what came and what t
 from __future__ import annotations
 
 import enum
+import operator
 from typing import ClassVar
 
 
@@ -57,7 +60,7 @@ class PenstockError(Exception):
     """
 
     code: ClassVar[ErrorCode] = ErrorCode.INTERNAL
-    retryable: ClassVar[bool] = False
+    retryable: bool = False
 
     def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(message)
@@ -80,11 +83,19 @@ class InvalidInput(InvalidArgument):
     Attributes:
         index: position of the item in the batch the model was given, >= 0.
         reason: the text the client reads.
+
+    Raises:
+        TypeError: ``index`` is no whole number.
     """
 
     def __init__(self, index: int, reason: str) -> None:
         super().__init__(reason)
-        self.index = index
+        try:
+            self.index = operator.index(index)
+        except TypeError:
+            raise TypeError(
+                f"InvalidInput: expected the item's position in the batch, got {index!r}"
+            ) from None
         self.reason = reason
 
 
@@ -99,6 +110,38 @@ class NotReady(PenstockError):
 
     code = ErrorCode.NOT_READY
     retryable = True
+
+
+class StoreFault(enum.StrEnum):
+    """Why a key-value store did not do what it was asked; a label of the metrics."""
+
+    UNAVAILABLE = "unavailable"  # nobody answers there
+    TIMEOUT = "timeout"  # no answer in time
+    BUSY = "busy"  # too much waits for it already
+    LOCKED = "locked"  # another process holds the file
+    FULL = "full"  # no room is left
+    GARBAGE = "garbage"  # an answer that makes no sense, or a corrupt file
+    REFUSED = "refused"  # it answers, and says no
+    SKIPPED = "skipped"  # not asked: the circuit breaker is open
+    CLOSED = "closed"  # closed by us
+
+
+class StoreError(NotReady):
+    """A key-value store is down, slow, full or broken. No prediction fails of it.
+
+    Attributes:
+        fault: what is wrong with it, for metrics and logs.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        fault: StoreFault = StoreFault.UNAVAILABLE,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.fault = fault
 
 
 class Overloaded(PenstockError):
@@ -140,15 +183,49 @@ class FailedPrecondition(PenstockError):
 
 
 class ModelFailed(PenstockError):
-    """The model's own code raised, or answered with wrong names, shapes or row counts."""
+    """The model's own code raised, or answered with wrong names, shapes or row counts.
+
+    Attributes:
+        is_reported: whether the text names the model and the log has it already, so that
+            another model which called this one does not report it again.
+    """
 
     code = ErrorCode.MODEL_FAILED
 
+    def __init__(
+        self, message: str, *, retry_after_s: float | None = None, is_reported: bool = False
+    ) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.is_reported = is_reported
+
+
+class MalformedAnswer(ModelFailed):
+    """The model answered, but with wrong names, datatypes, shapes or row counts."""
+
 
 class LoadFailed(PenstockError):
-    """A version could not be loaded or warmed up; that version's error only."""
+    """A version could not be loaded or warmed up; that version's error only.
+
+    Attributes:
+        retryable: whether the next attempt may fare better with nothing changed; see
+            ``may_pass``.
+        culprit: what a model's own code raised, whose traceback belongs in the log; None: our
+            text says all.
+    """
 
     code = ErrorCode.LOAD_FAILED
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after_s: float | None = None,
+        retryable: bool = False,
+        culprit: BaseException | None = None,
+    ) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.retryable = retryable
+        self.culprit = culprit
 
 
 class ConfigError(PenstockError):
@@ -161,3 +238,23 @@ class Internal(PenstockError):
     """Our own fault. Clients see a stable text and a request id; the log sees the cause."""
 
     code = ErrorCode.INTERNAL
+
+
+_LASTING = (
+    FileNotFoundError,
+    FileExistsError,
+    PermissionError,
+    IsADirectoryError,
+    NotADirectoryError,
+)
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether what failed so may succeed later with nothing changed.
+
+    True for what depends on the moment: memory, time, the network, a busy disk. A file that is
+    not there, or may not be read, stays so, and so does a bug.
+    """
+    if isinstance(error, PenstockError):
+        return error.retryable
+    return isinstance(error, OSError | MemoryError) and not isinstance(error, _LASTING)

@@ -31,5 +31,9 @@ class Loader(Protocol):
         ...
 
     async def unload(self) -> None:
-        """Give everything back. No request is in flight when this is called. Never raises."""
+        """Give everything back. Never raises.
+
+        No request is in flight when this is called, but for those the server gives up as it
+        ends: they have NotReady for their outcome before this first waits.
+        """
         ...

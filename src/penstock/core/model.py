@@ -29,7 +29,9 @@ class ModelClient(Protocol):
             one array per output name; BYTES come as object arrays of ``bytes``.
 
         Raises:
-            PenstockError: whatever the other model answers; it reaches the caller's client.
+            NotReady, Overloaded, DeadlineExceeded: the other model does not serve now, is busy,
+                or did not answer in the time of the requests that are being computed.
+            ModelFailed: it failed, is not there, or was asked wrongly.
         """
         ...
 

@@ -25,6 +25,7 @@ class Servable(Protocol):
             InvalidArgument: the tensors do not fit the signature, or an item is wrong.
             Overloaded: the queue is full.
             DeadlineExceeded: the time ran out.
+            NotReady: it was unloaded before it had the answer, as the server ends.
             ModelFailed: the model's code raised or answered nonsense.
 
         Concurrency: any number of calls at once, from the event loop's thread.

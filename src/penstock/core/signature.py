@@ -89,7 +89,7 @@ class ModelSignature(msgspec.Struct, frozen=True):
             spec = self.input(tensor.name)
             if spec is None:
                 raise self._unexpected_input(model, tensor.name)
-            _check_tensor(model, spec, tensor)
+            _check_tensor(model, spec, tensor, batched=self.batched)
             if self.batched:
                 if rows not in (-1, tensor.shape[0]):
                     raise InvalidArgument(
@@ -137,16 +137,19 @@ class ModelSignature(msgspec.Struct, frozen=True):
         )
 
 
-def _check_tensor(model: str, spec: TensorSpec, tensor: Tensor) -> None:
+def _check_tensor(model: str, spec: TensorSpec, tensor: Tensor, *, batched: bool) -> None:
     if tensor.dtype is not spec.dtype:
         raise InvalidArgument(
             f"inference input '{spec.name}' data-type is '{tensor.dtype}', "
             f"but model '{model}' expects '{spec.dtype}'"
         )
     if not spec.accepts(tensor.array.shape):
+        one_row = (1, *tensor.shape)
+        is_row = batched and spec.accepts(one_row)
+        hint = f"; the first dimension is the batch: send {_dims(one_row)}" if is_row else ""
         raise InvalidArgument(
             f"unexpected shape for input '{spec.name}' for model '{model}'. "
-            f"Expected {_dims(spec.shape)}, got {_dims(tensor.shape)}"
+            f"Expected {_dims(spec.shape)}, got {_dims(tensor.shape)}{hint}"
         )
 
 

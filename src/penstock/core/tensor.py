@@ -157,6 +157,39 @@ def count_elements(name: str, shape: tuple[int, ...]) -> int:
     return 0 if 0 in shape else count
 
 
+def cast_safely(array: Array, dtype: np.dtype) -> Array | None:
+    """The array as ``dtype`` where that keeps the kind of number; None: it would not.
+
+    Integers become floats and floats may lose digits; a float never becomes an integer, a signed
+    array never an unsigned one. An array without elements fits anything.
+
+    Source: NumPy, "Casting", ``same_kind``.
+    """
+    if array.dtype == dtype:
+        return array
+    if array.size and not np.can_cast(array.dtype, dtype, "same_kind"):
+        return None
+    return array.astype(dtype)
+
+
+def cast_values(values: Any, dtype: np.dtype) -> Array | None:
+    """Numbers or nested lists of them as an array of ``dtype``; None: they are of another kind.
+
+    As ``cast_safely``; besides, lists of integers that are all within the range of an unsigned
+    type fit it: a list declares no type of its own.
+    """
+    array = np.asarray(values)
+    if (
+        dtype.kind == "u"
+        and array.dtype.kind == "i"
+        and array.size
+        and not hasattr(values, "dtype")
+    ):
+        fits = array.min() >= 0 and array.max() <= np.iinfo(dtype).max
+        return array.astype(dtype) if fits else None
+    return cast_safely(array, dtype)
+
+
 def bytes_array(values: Array) -> Array:
     """An object array of ``bytes`` from one of text, bytes or numpy strings; text becomes UTF-8.
 

@@ -12,7 +12,14 @@ from typing import Final
 
 import msgspec
 
-from penstock.core.errors import Cancelled, ConfigError, Internal, LoadFailed, PenstockError
+from penstock.core.errors import (
+    Cancelled,
+    ConfigError,
+    Internal,
+    LoadFailed,
+    PenstockError,
+    may_pass,
+)
 from penstock.core.ids import ServableId
 from penstock.core.loader import Loader
 from penstock.core.resources import ResourceEstimate
@@ -73,6 +80,8 @@ class LoaderHarness:
         error: why it cannot even be tried; None when there is a loader.
         reason: why it is not ready, for people; "" where there is nothing to say. A text and no
             exception, whose traceback would keep a half-loaded model in memory.
+        culprit: what a model's code raised, for the log; set only while ``on_change`` is told
+            that it FAILED; None: ``reason`` says all.
         serial: larger is younger.
         is_aspired: whether it should serve; set by ``aspire`` and ``unaspire``.
         may_retry: whether a FAILED one may be loaded again; set by the Manager.
@@ -90,6 +99,7 @@ class LoaderHarness:
         self.loader: Loader | None = aspired.loader
         self.error: PenstockError | None = aspired.error
         self.reason = ""
+        self.culprit: BaseException | None = None
         self.serial = serial
         self.is_aspired = True
         self.may_retry = False
@@ -173,7 +183,7 @@ class LoaderHarness:
         try:
             return await self._attempt()
         except PenstockError as error:
-            if not _is_worth_retrying(error):
+            if not may_pass(error):
                 raise
             return await self._retry(error)
 
@@ -198,7 +208,7 @@ class LoaderHarness:
             sleep=self._back_off,
             stop=stop_after_attempt(options.max_attempts),
             wait=wait_exponential(options.initial_backoff_s, max=options.max_backoff_s),
-            retry=retry_if_exception(_is_worth_retrying),
+            retry=retry_if_exception(may_pass),
             reraise=True,
         )
         return await retrying(attempt)
@@ -256,13 +266,16 @@ class LoaderHarness:
         return self.loader
 
     def _broken(self, error: BaseException) -> LoadFailed:
-        _log.error("the loader of %s raised", self.id, exc_info=error)
         self.reason = f"{self.id} could not be loaded: its loader broke; see the server's log"
-        return LoadFailed(self.reason)
+        return LoadFailed(self.reason, retryable=may_pass(error), culprit=error)
 
     def _fail(self, error: PenstockError) -> None:
         self.reason = error.message
-        self._move(VersionState.FAILED)
+        self.culprit = error.culprit if isinstance(error, LoadFailed) else None
+        try:
+            self._move(VersionState.FAILED)
+        finally:
+            self.culprit = None
 
     def _move(self, state: VersionState) -> None:
         check_transition(self.id, self.state, state)
@@ -271,8 +284,3 @@ class LoaderHarness:
             self._context.on_change(self)
         except Exception:  # noqa: BLE001 - an observer's fault must not stop a version's life
             _log.exception("an observer of %s raised", self.id)
-
-
-def _is_worth_retrying(error: BaseException) -> bool:
-    """Whether the next attempt may fare better with nothing changed."""
-    return isinstance(error, LoadFailed) or (isinstance(error, PenstockError) and error.retryable)

@@ -20,7 +20,7 @@ from penstock.core.status import VersionState, VersionStatus
 from penstock.lifecycle.handle import ServableHandle
 from penstock.lifecycle.harness import HarnessContext, LoaderHarness, LoadOptions
 from penstock.lifecycle.reservations import Reservations
-from penstock.lifecycle.stream import Stream
+from penstock.lifecycle.stream import Stream, nearest_name
 from penstock.lifecycle.transition_policy import Act, TransitionPolicy, availability_preserving
 
 _log: Final = logging.getLogger("penstock.lifecycle")
@@ -40,7 +40,7 @@ class ManagerOptions(msgspec.Struct, frozen=True):
     max_concurrent_loads: int = 2
     load: LoadOptions = msgspec.field(default_factory=LoadOptions)
     transition_policy: TransitionPolicy = availability_preserving
-    close_grace_s: float = 5.0
+    close_grace_s: float = 1.0
 
     def __post_init__(self) -> None:
         if self.max_concurrent_loads < 1:
@@ -241,6 +241,12 @@ class Manager:
                 return
             if not self._refuse_hopeless(stream) and not self._act(stream):
                 break
+        for label, number in stream.newly_lost_labels().items():
+            text = (
+                "'%s': label '%s' points at version %d, which does not serve; versions that do: %s"
+            )
+            serving = ", ".join(map(str, stream.ready_versions()))
+            _log.warning(text, stream.name, label, number, serving)
         if stream.is_gone:
             del self._streams[stream.name]
 
@@ -358,7 +364,8 @@ class Manager:
         stream = self._streams[harness.id.name]
         stream.index()
         if harness.state is VersionState.FAILED and harness.is_aspired:
-            _log.error("failed to load: %s", harness.id.says(harness.reason))
+            text = harness.id.says(harness.reason)
+            _log.error("failed to load: %s", text, exc_info=harness.culprit)
         if self._on_change is not None:
             self._on_change(stream.status(harness))
 
@@ -367,7 +374,8 @@ class Manager:
             return NotReady("the server is shutting down")
         stream = self._streams.get(name)
         if stream is None:
-            return NotFound(f"Request for unknown model: '{name}' is not found")
+            near = nearest_name(name, self._streams)
+            return NotFound(f"Request for unknown model: '{name}' is not found{near}")
         return stream.why_not(choice)
 
 

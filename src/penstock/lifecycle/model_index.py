@@ -16,7 +16,7 @@ class IndexRow(NamedTuple):
         name: the model's name.
         version: the version; None: the model has none that could be read.
         state: where it is in its life; NEW where it was never loaded.
-        reason: why it is not ready, for people; "" where there is nothing to say.
+        reason: why it is not ready, or not what the files say; "" where there is nothing to say.
         revision: the fingerprint of what is loaded or stored.
         labels: the labels that point at it.
     """
@@ -43,7 +43,8 @@ def build_index(
             became of versions that the Manager has forgotten.
 
     Returns:
-        a row per version; a model without any has one row, of version None.
+        a row per version; a model without any has one row, of version None. What serves although
+        the model's files are wrong has the error for its reason.
     """
     rows: dict[tuple[str, int], IndexRow] = {}
     for model in stored.values():
@@ -58,6 +59,10 @@ def build_index(
             rows[status.id.name, -1] = _row(status)._replace(version=None)
         else:
             rows[status.id] = _row(status)
+            of = stored.get(status.id.name)
+            if of is not None and of.error is not None and not status.reason:
+                reason = f"serves its last good state: {of.error.message}"
+                rows[status.id] = rows[status.id]._replace(reason=reason)
     return [rows[key] for key in sorted(rows)]
 
 

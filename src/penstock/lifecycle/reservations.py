@@ -48,5 +48,6 @@ class Reservations:
         """The error of a version that does not fit; names both numbers."""
         return LoadFailed(
             f"{servable_id} needs {-(-estimate.ram_bytes // _MIB)} MiB of memory, "
-            f"{self.free().ram_bytes // _MIB} MiB are available"
+            f"{self.free().ram_bytes // _MIB} MiB are available",
+            retryable=True,
         )

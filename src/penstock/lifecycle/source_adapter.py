@@ -169,8 +169,12 @@ class ModelControl:
     def _remember(self, models: Sequence[StoredModel]) -> None:
         for model in models:
             before = self._stored.get(model.name)
-            if model.error is not None and (before is None or before.error is None):
-                _log.error("model '%s': %s", model.name, model.error.message)
+            was = None if before is None or before.error is None else before.error.message
+            now = None if model.error is None else model.error.message
+            if now is not None and now != was:
+                _log.error("model '%s': %s", model.name, now)
+            elif now is None and was is not None:
+                _log.info("model '%s': it is mended: %s", model.name, was)
         self._stored = {model.name: model for model in models}
         self._outcomes = {
             name: outcome for name, outcome in self._outcomes.items() if name in self._stored

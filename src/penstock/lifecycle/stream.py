@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from penstock.core.errors import NotFound, NotReady, PenstockError
 from penstock.core.ids import VersionChoice
@@ -13,6 +13,7 @@ from penstock.lifecycle.transition_policy import VersionSnapshot
 
 _NOTHING = AspiredModel("")
 _GOING = (VersionState.UNLOADING, VersionState.UNLOADED)
+_MAX_COMPARED = 100
 _FORGETTABLE = (VersionState.NEW, VersionState.FAILED, VersionState.UNLOADED)
 
 
@@ -27,7 +28,16 @@ class Stream:
     Concurrency: the event loop's thread only; never blocks.
     """
 
-    __slots__ = ("_labelled", "_latest", "_make_harness", "_ready", "aspired", "harnesses", "name")
+    __slots__ = (
+        "_labelled",
+        "_latest",
+        "_lost",
+        "_make_harness",
+        "_ready",
+        "aspired",
+        "harnesses",
+        "name",
+    )
 
     def __init__(self, name: str, make_harness: Callable[[AspiredVersion], LoaderHarness]) -> None:
         self.name = name
@@ -37,6 +47,7 @@ class Stream:
         self._latest: LoaderHarness | None = None
         self._ready: dict[int, LoaderHarness] = {}
         self._labelled: dict[str, LoaderHarness] = {}
+        self._lost: dict[str, int] = {}
 
     @property
     def is_gone(self) -> bool:
@@ -60,7 +71,7 @@ class Stream:
             if label not in labels:
                 return NotFound(
                     f"Request for unknown model: '{self.name}' label '{label}' is not found; "
-                    f"its labels are {sorted(labels)}"
+                    f"its labels are {sorted(labels)}{nearest_name(label, labels)}"
                 )
             return NotReady(
                 f"'{self.name}' label '{label}' points at version {labels[label]}, "
@@ -163,6 +174,17 @@ class Stream:
             rows[harness.id.version] = row
         return [rows[version] for version in sorted(rows)]
 
+    def newly_lost_labels(self) -> dict[str, int]:
+        """Labels whose version does not serve, each told once until it does, and their versions.
+
+        Nothing while versions load, and nothing of a model of which no version serves.
+        """
+        if not self._ready or not self.is_loaded():
+            return {}
+        before, labels = self._lost, (self.aspired or _NOTHING).labels
+        self._lost = {label: at for label, at in labels.items() if at not in self._ready}
+        return {label: at for label, at in self._lost.items() if before.get(label) != at}
+
     def retryable(self) -> list[LoaderHarness]:
         """The aspired versions that have FAILED and have a loader to try again."""
         return [
@@ -197,3 +219,16 @@ def _stands_for(harness: LoaderHarness, aspired: AspiredVersion) -> bool:
     if harness.state in _GOING:
         return False
     return harness.loader is not None or aspired.loader is None
+
+
+def nearest_name(name: str, known: Collection[str]) -> str:
+    """``, did you mean 'x'?`` where one of the known names is near; "" where none is.
+
+    Nothing is looked for among so many, or in so long a text, that the event loop would feel it.
+    """
+    if len(known) > _MAX_COMPARED or len(name) > _MAX_COMPARED:
+        return ""
+    import difflib
+
+    near = difflib.get_close_matches(name, known, n=1)
+    return f", did you mean '{near[0]}'?" if near else ""

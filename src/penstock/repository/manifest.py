@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from penstock.repository.byte_size import ByteSize
+from penstock.core.byte_size import ByteSize
 
 MANIFEST_NAME = "model.yaml"
 """The manifest's name in a model's folder."""
@@ -20,6 +20,7 @@ __all__ = [
     "Manifest",
     "Pad",
     "Queue",
+    "ResponseCache",
     "SignatureFields",
     "TensorField",
     "VersionPolicyFields",
@@ -29,6 +30,9 @@ __all__ = [
 _Count = Annotated[int, Meta(ge=1)]
 _CountOrZero = Annotated[int, Meta(ge=0)]
 _Name = Annotated[str, Meta(min_length=1)]
+_YEAR_S = 365 * 24 * 3600
+_Seconds = Annotated[float, Meta(gt=0, le=_YEAR_S)]
+_SecondsOrZero = Annotated[float, Meta(ge=0, le=_YEAR_S)]
 
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -65,7 +69,7 @@ class Batching(_Strict, frozen=True):
         pad: padding of variable-length inputs; None: only equal shapes merge.
     """
 
-    max_queue_delay_s: Annotated[float, Meta(ge=0)] = 0.0
+    max_queue_delay_s: _SecondsOrZero = 0.0
     preferred_batch_sizes: tuple[_Count, ...] = ()
     pad: Pad | None = None
 
@@ -81,7 +85,7 @@ class Queue(_Strict, frozen=True):
 
     max_requests: _Count = 1000
     max_bytes: ByteSize = ByteSize(256 * 1024 * 1024)
-    default_timeout_s: Annotated[float, Meta(gt=0)] = 30.0
+    default_timeout_s: _Seconds = 30.0
 
 
 class Instances(_Strict, frozen=True):
@@ -142,6 +146,18 @@ class SignatureFields(_Strict, frozen=True):
     outputs: tuple[TensorField, ...] = ()
 
 
+class ResponseCache(_Strict, frozen=True):
+    """Answers that are given again. For models whose answer depends on their inputs alone.
+
+    Attributes:
+        ttl_s: seconds until an answer is computed anew.
+        max_response_bytes: larger answers are not kept.
+    """
+
+    ttl_s: _Seconds = 60.0
+    max_response_bytes: ByteSize = ByteSize(1024 * 1024)
+
+
 class Warmup(_Strict, frozen=True):
     """An example to run before a version is ready.
 
@@ -169,6 +185,7 @@ class Manifest(_Strict, frozen=True):
         instances: how many copies compute, and where.
         version_policy: which versions serve.
         labels: version label to version number.
+        response_cache: answers that are given again; None: each request is computed.
         warmup: examples to run before ready; None: one is made from the signature.
         signature: where the artifact does not hold one, or to name labels.
         runtime_options: what only this runtime knows; checked by the runtime.
@@ -183,6 +200,7 @@ class Manifest(_Strict, frozen=True):
     instances: Instances = Instances()
     version_policy: VersionPolicyFields | Literal["all"] = VersionPolicyFields(latest=1)
     labels: dict[_Name, _CountOrZero] = {}
+    response_cache: ResponseCache | None = None
     warmup: tuple[Warmup, ...] | None = None
     signature: SignatureFields = SignatureFields()
     runtime_options: dict[str, Any] = {}

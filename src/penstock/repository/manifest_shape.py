@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 import msgspec
 from msgspec import inspect
 
+from penstock.core.byte_size import ByteSize
 from penstock.core.errors import ConfigError
-from penstock.repository.byte_size import ByteSize
 from penstock.repository.manifest import Manifest
 
 _WORDS: Mapping[type[inspect.Type], str] = {
@@ -159,6 +159,7 @@ def _is_in_range(value: object, kind: inspect.Type) -> bool:
         _is_representable(value)
         and (kind.ge is None or value >= kind.ge)
         and (kind.gt is None or value > kind.gt)
+        and (kind.le is None or value <= kind.le)
     )
 
 
@@ -180,6 +181,7 @@ def _expected_one(kind: inspect.Type) -> str:
     if isinstance(kind, inspect.IntType | inspect.FloatType):
         bounds += f" >= {kind.ge}" if kind.ge is not None else ""
         bounds += f" > {kind.gt}" if kind.gt is not None else ""
+        bounds += f" and <= {kind.le}" if kind.le is not None else ""
     if isinstance(kind, inspect.StrType) and kind.min_length:
         bounds = " that is not empty"
     return _WORDS[type(kind)] + bounds

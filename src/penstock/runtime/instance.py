@@ -10,6 +10,7 @@ import contextlib
 import logging
 import queue
 import threading
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
@@ -18,7 +19,9 @@ from penstock.core.errors import InvalidInput, ModelFailed, PenstockError
 from penstock.core.ids import ServableId
 from penstock.core.messages import Parameter
 from penstock.core.tensor import Tensor
+from penstock.runtime.caller import CALLER, Caller
 from penstock.runtime.executable import Executable, ExecuteResult
+from penstock.runtime.model_fault import log_fields, report
 
 _log = logging.getLogger("penstock.runtime")
 
@@ -31,10 +34,12 @@ class Work(NamedTuple):
     Attributes:
         inputs: merged tensors.
         parameters: what all requests of the batch share.
+        deadline_ns: when nobody waits for the result any more; None: it is not known.
     """
 
     inputs: Sequence[Tensor]
     parameters: Mapping[str, Parameter]
+    deadline_ns: int | None = None
 
 
 class Execution(NamedTuple):
@@ -106,25 +111,29 @@ class ThreadInstance:
     def submit(self, work: Work, on_done: Callable[[Execution], None]) -> None:
         """Compute on the instance's thread, which starts with its first work."""
         if self._thread is None:
-            self._thread = threading.Thread(
+            thread = threading.Thread(
                 target=self._work, name=f"penstock-{self._id.name}-{self._id.version}", daemon=True
             )
-            self._thread.start()
+            thread.start()
+            self._thread = thread
         self._inbox.put((work, on_done))
 
     def run(self, work: Work) -> Execution:
-        """Compute on the caller's thread."""
+        """Compute on the caller's thread. Whatever the model raises is the result.
+
+        Raises:
+            KeyboardInterrupt: of the process's user, on its main thread.
+        """
         started_ns = self._now_ns()
         result: ExecuteResult | PenstockError
         try:
-            result = self._executable.execute(work.inputs, work.parameters)
-        except InvalidInput as err:
-            result = ExecuteResult((), {err.index: err})
-        except PenstockError as err:
-            result = err
-        except (Exception, SystemExit) as err:  # noqa: BLE001  # the edge to the model's code
-            _log.exception("%s raised", self._id)
-            result = ModelFailed(f"model {self._id} failed: {type(err).__name__}: {err}")
+            result = self._execute(work)
+        except BaseException as err:  # the edge to the model's code
+            if _is_users(err):
+                raise
+            _log.error("%s raised", self._id, exc_info=err, extra=log_fields(self._id))
+            text = f"model {self._id} failed: {type(err).__name__}: {_text_of(err)}"
+            result = ModelFailed(text, is_reported=True)
         return Execution(result, started_ns, self._now_ns())
 
     async def close(self) -> None:
@@ -141,11 +150,32 @@ class ThreadInstance:
                 return
         self._executable.close()
 
+    def _execute(self, work: Work) -> ExecuteResult | PenstockError:
+        try:
+            return self._executable.execute(work.inputs, work.parameters)
+        except InvalidInput as err:
+            return ExecuteResult((), {err.index: err})
+        except PenstockError as err:
+            report(self._id, err)
+            return err
+
     def _work(self) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
             while (item := self._inbox.get()) is not None:
                 work, on_done = item
+                CALLER.set(Caller(self._id, work.deadline_ns))
                 execution = self.run(work)
                 self._loop.call_soon_threadsafe(on_done, execution)
                 del item, work, on_done, execution
             self._loop.call_soon_threadsafe(self._stopped.set)
+
+
+def _is_users(error: BaseException) -> bool:
+    """Whether it is Ctrl-C, which Python raises on the main thread, and no model's doing."""
+    on_main = threading.current_thread() is threading.main_thread()
+    return on_main and isinstance(error, KeyboardInterrupt)
+
+
+def _text_of(error: BaseException) -> str:
+    """Its text, even where its own ``__str__`` raises."""
+    return str(traceback.TracebackException(type(error), error, None, limit=0))

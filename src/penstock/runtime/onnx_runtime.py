@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime as ort
 
 from penstock.core.dtype import DType
-from penstock.core.errors import InvalidInput, LoadFailed
+from penstock.core.errors import InvalidInput, LoadFailed, may_pass
 from penstock.core.messages import Parameter
 from penstock.core.model import ModelClient
 from penstock.core.signature import ModelSignature, TensorSpec
@@ -75,7 +75,8 @@ class OnnxRuntime:
                 providers=list(providers),
             )
         except Exception as err:
-            raise LoadFailed(f"{artifact.id} is no model ONNX Runtime can load: {err}") from err
+            text = f"{artifact.id} is no model ONNX Runtime can load: {err}"
+            raise LoadFailed(text, retryable=may_pass(err)) from err
         return OnnxExecutable(session, _signature(artifact, session))
 
 
@@ -169,10 +170,14 @@ def _signature(artifact: ArtifactRef, session: ort.InferenceSession) -> ModelSig
 def _spec(artifact: ArtifactRef, node: Any) -> TensorSpec:
     dtype = _DTYPES.get(node.type)
     if dtype is None:
-        advice = "; export with options={'zipmap': False}" if "map(" in node.type else ""
+        if node.type.startswith("seq(map("):
+            raise LoadFailed(
+                f"{artifact.id}: output '{node.name}' is a list of maps, which is no tensor. "
+                'Export again with skl2onnx.to_onnx(model, X, options={"zipmap": False})'
+            )
         raise LoadFailed(
             f"{artifact.id}: '{node.name}' has the type {node.type}, "
-            f"expected one of {sorted(_DTYPES)}{advice}"
+            f"expected one of {sorted(_DTYPES)}"
         )
     shape = tuple(dim if isinstance(dim, int) else -1 for dim in node.shape)
     names = tuple(dim if isinstance(dim, str) else "" for dim in node.shape)

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from penstock.core.dtype import DType
-from penstock.core.errors import InvalidInput, LoadFailed, ModelFailed
+from penstock.core.errors import InvalidInput, LoadFailed, MalformedAnswer, NotFound, may_pass
 from penstock.core.messages import Parameter
 from penstock.core.model import Model, ModelClient, ModelContext
 from penstock.core.signature import ModelSignature
-from penstock.core.tensor import Array, Tensor, bytes_array, object_array
+from penstock.core.tensor import Array, Tensor, bytes_array, cast_values, object_array
 from penstock.repository.artifact import ArtifactRef
 from penstock.runtime.executable import ExecuteResult
 from penstock.runtime.python_signature import (
@@ -29,6 +29,7 @@ from penstock.runtime.python_signature import (
     read_outputs,
 )
 
+_FP32 = DType.FP32.numpy
 _STAGES = ("preprocess", "predict", "postprocess")
 
 
@@ -49,12 +50,11 @@ class PythonRuntime:
             model.load(_context(artifact, client))
         except LoadFailed as err:
             _forget(module.__name__)
-            raise LoadFailed(f"{artifact.id}: {err.message}") from err
+            text = f"{artifact.id}: {err.message}"
+            raise LoadFailed(text, retryable=err.retryable, culprit=err.culprit) from err
         except Exception as err:
             _forget(module.__name__)
-            raise LoadFailed(
-                f"{artifact.id}: loading the model raised {type(err).__name__}: {err}"
-            ) from err
+            raise _raised(artifact, "loading the model", err) from err
         return PythonExecutable(model, stages, inputs, outputs)
 
 
@@ -85,7 +85,8 @@ class PythonExecutable:
         """Run the stages; see ``Executable.execute``.
 
         Raises:
-            ModelFailed: a stage answered with a wrong number of items or no tensor.
+            MalformedAnswer: a stage answered with a wrong number of items, an output is missing
+                or its numbers are of another kind than declared.
             InvalidInput: a stage working on columns refused a row.
         """
         if self._inputs.style == "columns":
@@ -142,9 +143,9 @@ class PythonExecutable:
     def _columns_out(self, answer: Any) -> tuple[Tensor, ...]:
         if not self._outputs.is_mapping:
             answer = {"output": answer}
-        missing = [f.spec.name for f in self._outputs.fields if f.spec.name not in answer]
-        if missing:
-            raise ModelFailed(f"the model answered without its output(s) {missing}")
+        if any(f.spec.name not in answer for f in self._outputs.fields):
+            declared = [f.spec.name for f in self._outputs.fields]
+            raise MalformedAnswer(f"answered {sorted(answer)}, declared {declared}")
         return tuple(_tensor_out(f, answer[f.spec.name]) for f in self._outputs.fields)
 
 
@@ -177,7 +178,7 @@ def _run_stage(
             answer = list(stage(parameters, values))
         except InvalidInput as err:
             if not 0 <= err.index < len(values):
-                raise ModelFailed(
+                raise MalformedAnswer(
                     f"{stage.name} refused item {err.index} of a batch of {len(values)}"
                 ) from err
             invalid[rows[err.index]] = err
@@ -185,7 +186,7 @@ def _run_stage(
             rows = [r for i, r in enumerate(rows) if i != err.index]
             continue
         if len(answer) != len(values):
-            raise ModelFailed(
+            raise MalformedAnswer(
                 f"{stage.name} was given {len(values)} items and answered with {len(answer)}"
             )
         return _keep_valid(answer, rows, invalid)
@@ -234,10 +235,10 @@ def _column_out(field: Field, values: list[Any]) -> Tensor:
     if field.spec.dtype is DType.BYTES:
         if field.scalar is not None:
             return Tensor(field.spec.name, DType.BYTES, bytes_array(object_array(values)))
-    elif field.scalar is not None or not values:
-        array = np.array(values, dtype=field.spec.dtype.numpy)
-        empty = tuple(max(dim, 0) for dim in field.spec.shape[1:])
-        return _tensor_out(field, array if values else array.reshape(0, *empty))
+    elif field.scalar is not None:
+        return _tensor_out(field, values)
+    elif not values:
+        return _tensor_out(field, np.empty((0, *(max(dim, 0) for dim in field.spec.shape[1:]))))
     return _tensor_out(field, np.stack([np.asarray(value) for value in values]))
 
 
@@ -245,10 +246,14 @@ def _tensor_out(field: Field, value: Any) -> Tensor:
     spec = field.spec
     if spec.dtype is DType.BYTES:
         return Tensor(spec.name, spec.dtype, bytes_array(np.asarray(value, dtype=object)))
-    array: Array = np.asarray(value)
-    if spec.dtype is DType.BF16:
-        return Tensor(spec.name, spec.dtype, _float_to_bf16(array))
-    return Tensor(spec.name, spec.dtype, array.astype(spec.dtype.numpy, copy=False))
+    is_bf16 = spec.dtype is DType.BF16
+    array = cast_values(value, _FP32 if is_bf16 else spec.dtype.numpy)
+    if array is None:
+        came = np.asarray(value).dtype
+        raise MalformedAnswer(
+            f"output '{spec.name}' is {DType.from_numpy(came) or came}, declared {spec.dtype}"
+        )
+    return Tensor(spec.name, spec.dtype, _float_to_bf16(array) if is_bf16 else array)
 
 
 def _to_python(tensor: Tensor) -> Array:
@@ -289,10 +294,13 @@ def _import_file(artifact: ArtifactRef) -> ModuleType:
         spec.loader.exec_module(module)
     except Exception as err:
         _forget(name)
-        raise LoadFailed(
-            f"{artifact.id}: importing {artifact.path.name} raised {type(err).__name__}: {err}"
-        ) from err
+        raise _raised(artifact, f"importing {artifact.path.name}", err) from err
     return module
+
+
+def _raised(artifact: ArtifactRef, doing: str, error: Exception) -> LoadFailed:
+    text = f"{artifact.id}: {doing} raised {type(error).__name__}: {error}"
+    return LoadFailed(text, retryable=may_pass(error) or isinstance(error, NotFound), culprit=error)
 
 
 def _forget(package: str) -> None:

@@ -134,6 +134,11 @@ def _column(
     method: Callable[..., Any], name: str, hint: Any, *, has_default: bool = False
 ) -> Field:
     field = _field(name, hint, has_default=has_default)
+    if hint is np.ndarray:
+        raise LoadFailed(
+            f"cannot tell the signature from {method.__qualname__}: '{name}: np.ndarray' does not "
+            f'say datatype and shape: write Rows["FP32", 64]'
+        )
     if field is None or field.scalar is not None:
         raise _unknown(method, f"'{name}' is {hint}, which is no array")
     return field

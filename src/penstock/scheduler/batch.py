@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from penstock.core.errors import InvalidInput, ModelFailed
+from penstock.core.errors import InvalidInput, MalformedAnswer
 from penstock.core.messages import InferRequest
 from penstock.core.signature import ModelSignature
 from penstock.core.tensor import Array, Tensor
@@ -82,12 +82,12 @@ def join(parts: Sequence[Tensors]) -> Tensors:
     """The answers to the parts of one oversized request as one.
 
     Raises:
-        ModelFailed: the parts differ in more than their rows, which no tensor can hold.
+        MalformedAnswer: the parts differ in more than their rows, which no tensor can hold.
     """
     try:
         return merge(parts)
     except ValueError as err:
-        raise ModelFailed(
+        raise MalformedAnswer(
             "the model answered the parts of a request larger than its batches in different "
             "shapes; send fewer rows at once"
         ) from err
@@ -114,7 +114,7 @@ def split(
         refusal, its index counted within the request.
 
     Raises:
-        ModelFailed: an output's leading dimension is not the number of valid rows, an output is
+        MalformedAnswer: an output's leading dimension is not the number of valid rows, an output is
             missing or of another datatype, or a row was refused that nobody brought.
 
     Source: Open Inference Protocol, "Inference Response JSON Object".
@@ -125,7 +125,7 @@ def split(
             return [InvalidInput(0, next(iter(result.invalid.values())).reason)]
         foreign = [row for row in result.invalid if not 0 <= row < total]
         if foreign:
-            raise ModelFailed(f"the model refused row {foreign[0]} of a batch of {total} rows")
+            raise MalformedAnswer(f"the model refused row {foreign[0]} of a batch of {total} rows")
     check_outputs(result, signature, total - len(result.invalid))
     if len(members) == 1 and not result.invalid and padding is None:
         return [result.outputs]
@@ -157,7 +157,7 @@ def check_outputs(result: ExecuteResult, signature: ModelSignature, rows: int) -
         rows: the rows each output must have, where the model batches.
 
     Raises:
-        ModelFailed: names the output, what was expected and what came.
+        MalformedAnswer: names the output, what was expected and what came.
     """
     if not result.outputs and result.invalid:
         return
@@ -168,18 +168,18 @@ def check_outputs(result: ExecuteResult, signature: ModelSignature, rows: int) -
         if tensor.name != spec.name:
             raise _wrong_outputs(result, signature)
         if tensor.dtype is not spec.dtype or not spec.accepts(shape):
-            raise ModelFailed(
+            raise MalformedAnswer(
                 f"the model answered output '{spec.name}' as {tensor.dtype} {list(shape)}, "
                 f"expected {spec.dtype} {list(spec.shape)}"
             )
         if signature.batched and shape[0] != rows:
-            raise ModelFailed(
+            raise MalformedAnswer(
                 f"the model answered {shape[0]} rows in output '{spec.name}', expected {rows}"
             )
 
 
-def _wrong_outputs(result: ExecuteResult, signature: ModelSignature) -> ModelFailed:
-    return ModelFailed(
+def _wrong_outputs(result: ExecuteResult, signature: ModelSignature) -> MalformedAnswer:
+    return MalformedAnswer(
         f"the model answered the outputs {[t.name for t in result.outputs]}, "
         f"expected {[s.name for s in signature.outputs]}"
     )

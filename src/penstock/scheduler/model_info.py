@@ -33,7 +33,12 @@ class ModelInfo(msgspec.Struct, frozen=True):
     @property
     def max_batch_size(self) -> int:
         """The most rows of one execution; 0: the model takes no batch dimension."""
-        if not self.signature.batched:
-            return 0
-        declared = self.manifest.max_batch_size
-        return _MAX_BATCH_SIZE if declared is None else declared
+        return max_batch_size(self.signature, self.manifest)
+
+
+def max_batch_size(signature: ModelSignature, manifest: Manifest) -> int:
+    """The most rows of one execution of such a model; 0: it takes no batch dimension."""
+    if not signature.batched:
+        return 0
+    declared = manifest.max_batch_size
+    return _MAX_BATCH_SIZE if declared is None else declared

@@ -7,18 +7,29 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from itertools import islice
+from itertools import chain, islice
 
 from penstock.core.clock import Clock, SystemClock
-from penstock.core.errors import DeadlineExceeded, InvalidInput, NotReady, PenstockError
+from penstock.core.errors import NotReady, PenstockError
 from penstock.core.messages import InferRequest, InferResponse
 from penstock.runtime.instance import Execution, Instance, Work
+from penstock.runtime.model_fault import report
 from penstock.scheduler.batch import Member, Tensors, cut, join, merge, select, split
 from penstock.scheduler.batch_policy import Candidate, WaitUntil, choose_batch
 from penstock.scheduler.gathering import Gathering
 from penstock.scheduler.inline_policy import first_state, next_state
 from penstock.scheduler.merge_key import merge_key
 from penstock.scheduler.model_info import ModelInfo
+from penstock.scheduler.outcomes import (
+    broken,
+    give,
+    give_up,
+    merge_batch,
+    not_run,
+    read_outcomes,
+    still_wanted,
+    too_late,
+)
 from penstock.scheduler.padding import Padding
 from penstock.scheduler.request_queue import RequestQueue, Waiting
 from penstock.telemetry.stats import ModelStats
@@ -60,6 +71,7 @@ class Scheduler:
         self._padding = Padding.resolve(pad, info.signature) if pad else None
         self._queue = RequestQueue(info.manifest.queue)
         self._singles: list[Waiting] = []
+        self._executing: dict[Instance, list[Waiting]] = {}
         self._wake_up: asyncio.TimerHandle | None = None
         self._closed = False
         self._idle_since_ns = 0
@@ -102,6 +114,7 @@ class Scheduler:
                 waiting = self._waiting(request, rows, arrived_ns, deadline_ns)
                 outputs = await self._infer_queued([waiting])
         except PenstockError as err:
+            report(self.info.id, err)
             self.stats.failed(err.code, self._now_ns() - timeline.started_ns)
             raise
         except asyncio.CancelledError:
@@ -119,12 +132,21 @@ class Scheduler:
         )
 
     async def close(self) -> None:
-        """Refuse new requests and close the instances; no request is in flight."""
+        """Refuse new requests and close the instances.
+
+        Requests that are still here, waiting or in execution, have NotReady for their outcome
+        before this first waits.
+        """
         self._closed = True
         if self._wake_up is not None:
             self._wake_up.cancel()
-        for instance in self._instances:
-            await instance.close()
+        queued = list(self._queue)
+        give_up(chain(queued, self._singles, *self._executing.values()), self.info.id)
+        for waiting in queued:
+            self._queue.discard(waiting)
+        self._singles.clear()
+        self._count_queue()
+        await asyncio.gather(*(instance.close() for instance in self._instances))
 
     def _deadline(self, request: InferRequest, now_ns: int) -> int:
         if self._closed:
@@ -132,7 +154,7 @@ class Scheduler:
         if request.deadline is None:
             return now_ns + int(self._queue_options.default_timeout_s * 1e9)
         if request.deadline.expired(now_ns):
-            raise self._too_late()
+            raise too_late(self.info.id.name)
         return request.deadline.at_ns
 
     async def _infer_gathered(self, waiting: Waiting) -> Tensors:
@@ -165,21 +187,25 @@ class Scheduler:
         """The whole of a request's life in one call, for models fast enough."""
         instance = self._idle.pop()
         started_ns = self._now_ns()
-        if self._padding is None:
-            member, inputs = Member(rows), request.inputs
-        else:
-            member = Member(rows, self._padding.length(request.inputs))
-            inputs = merge([request.inputs], self._padding)
         try:
+            if self._padding is None:
+                member, inputs = Member(rows), request.inputs
+            else:
+                member = Member(rows, self._padding.length(request.inputs))
+                inputs = merge([request.inputs], self._padding)
             execution = instance.run(Work(inputs, request.parameters))
+            self._learn(execution)
+            timeline = request.timeline
+            timeline.executing_ns, timeline.executed_ns = execution.started_ns, execution.ended_ns
+            if isinstance(execution.result, PenstockError):
+                raise execution.result
+            outcome = split(execution.result, [member], self.signature, self._padding)[0]
+        except PenstockError:
+            raise
+        except Exception as err:
+            raise broken("its answer could not be read", err) from err
         finally:
             self._idle.append(instance)
-        self._learn(execution)
-        timeline = request.timeline
-        timeline.executing_ns, timeline.executed_ns = execution.started_ns, execution.ended_ns
-        if isinstance(execution.result, PenstockError):
-            raise execution.result
-        outcome = split(execution.result, [member], self.signature, self._padding)[0]
         self._count(rows, execution, execution.started_ns - started_ns)
         if isinstance(outcome, PenstockError):
             raise outcome
@@ -235,18 +261,16 @@ class Scheduler:
 
     def _dispatch(self) -> None:
         """Give waiting requests to idle instances until one of both runs out."""
-        while self._idle and (self._singles or self._queue):
+        while self._idle and (self._singles or self._queue) and not self._closed:
             batch = self._next_batch()
             if batch is None:
                 break
             if not batch:
                 continue
-            instance = self._idle.pop()
             if self._inline.inline:
-                self._run_here(batch, instance)
-                self._idle.append(instance)
+                self._run_here(batch, self._idle.pop())
             else:
-                self._submit(batch, instance)
+                self._submit(batch, self._idle.pop())
         self._count_queue()
 
     def _next_batch(self) -> list[Waiting] | None:
@@ -266,64 +290,63 @@ class Scheduler:
                 self._queue.discard(waiting)
             gated_ns = max(batch[0].arrived_ns, self._idle_since_ns)
             self.stats.batch_wait_ns.observe(max(0, now_ns - gated_ns))
-        live = []
-        for waiting in batch:
-            if waiting.outcome.done():
-                continue
-            if now_ns >= waiting.deadline_ns:
-                waiting.outcome.set_exception(self._too_late())
-            else:
-                live.append(waiting)
-        return live
+        return still_wanted(batch, now_ns, self.info.id.name)
 
     def _run_here(self, batch: list[Waiting], instance: Instance) -> None:
         started_ns = self._now_ns()
-        work = self._merge(batch)
-        execution = instance.run(work)
-        self._finish(batch, execution, execution.started_ns - started_ns)
+        try:
+            work = merge_batch(batch, self._padding)
+            execution = work if isinstance(work, Execution) else instance.run(work)
+            self._finish(batch, execution, execution.started_ns - started_ns)
+        finally:
+            self._idle.append(instance)
 
     def _submit(self, batch: list[Waiting], instance: Instance) -> None:
         started_ns = self._now_ns()
-        work = self._merge(batch)
+        work = merge_batch(batch, self._padding)
         merge_ns = self._now_ns() - started_ns
         self.stats.busy += 1
+        self._executing[instance] = batch
         for waiting in batch:
             self._arm(waiting)
 
         def on_done(execution: Execution) -> None:
-            self.stats.busy -= 1
+            try:
+                self._end(batch, instance, execution, merge_ns)
+            finally:
+                self._dispatch()
+
+        if isinstance(work, Work):
+            try:
+                instance.submit(work, on_done)
+                return
+            except Exception as err:  # noqa: BLE001  # no thread, for one
+                work = not_run("its instance takes no work", err)
+        self._end(batch, instance, work, merge_ns)
+
+    def _end(
+        self, batch: list[Waiting], instance: Instance, execution: Execution, merge_ns: int
+    ) -> None:
+        """Take an instance back from its work, whatever became of that."""
+        self.stats.busy -= 1
+        del self._executing[instance]
+        self._idle_since_ns = execution.ended_ns or self._now_ns()
+        try:
             self._finish(batch, execution, merge_ns)
+        finally:
             self._idle.append(instance)
-            self._idle_since_ns = execution.ended_ns
-            self._dispatch()
-
-        instance.submit(work, on_done)
-
-    def _merge(self, batch: list[Waiting]) -> Work:
-        request = batch[0].request
-        if len(batch) == 1 and self._padding is None:
-            return Work(request.inputs, request.parameters)
-        return Work(merge([w.request.inputs for w in batch], self._padding), request.parameters)
 
     def _finish(self, batch: list[Waiting], execution: Execution, merge_ns: int) -> None:
         """Give each request of a batch its outcome, and learn from the time it took."""
-        self._learn(execution)
-        outcomes = self._outcomes(batch, execution)
-        if isinstance(outcomes, PenstockError) and len(batch) > 1:
+        if execution.ended_ns:  # it has run
+            self._learn(execution)
+        outcomes = read_outcomes(batch, execution.result, self.signature, self._padding)
+        if isinstance(outcomes, PenstockError) and len(batch) > 1 and not self._closed:
             self._singles.extend(reversed(batch))  # find out whose fault it is
             return
-        for index, waiting in enumerate(batch):
-            timeline = waiting.request.timeline
-            timeline.executing_ns = execution.started_ns
-            timeline.executed_ns = execution.ended_ns
-            if waiting.outcome.done():
-                continue
-            outcome = outcomes if isinstance(outcomes, PenstockError) else outcomes[index]
-            if isinstance(outcome, PenstockError):
-                waiting.outcome.set_exception(outcome)
-            else:
-                waiting.outcome.set_result(outcome)
-        self._count(sum(w.rows for w in batch), execution, merge_ns)
+        give(batch, outcomes, execution)
+        if execution.ended_ns:
+            self._count(sum(w.rows for w in batch), execution, merge_ns)
 
     def _learn(self, execution: Execution) -> None:
         """Decide anew where the model runs."""
@@ -340,25 +363,11 @@ class Scheduler:
             self._now_ns() - execution.ended_ns,
         )
 
-    def _outcomes(
-        self, batch: list[Waiting], execution: Execution
-    ) -> list[Tensors | InvalidInput] | PenstockError:
-        result = execution.result
-        if isinstance(result, PenstockError):
-            return result
-        if not result.outputs and result.invalid and len(batch) > 1:
-            return next(iter(result.invalid.values()))  # nothing was computed: ask one by one
-        members = [Member(w.rows, w.length, w.first_row) for w in batch]
-        try:
-            return split(result, members, self.signature, self._padding)
-        except PenstockError as err:
-            return err
-
     def _expire(self, waiting: Waiting) -> None:
         if not waiting.outcome.done():
             self._queue.discard(waiting)
             self._count_queue()
-            waiting.outcome.set_exception(self._too_late())
+            waiting.outcome.set_exception(too_late(self.info.id.name))
 
     def _forget(self, waiting: Waiting) -> None:
         """Leave nothing behind, whether it was answered, failed or taken back."""
@@ -384,12 +393,6 @@ class Scheduler:
         batches = 1 + len(self._queue) // max(1, self._max_rows * len(self._instances))
         mean_ns = self.stats.execute_ns.total / max(1, self.stats.execute_ns.count)
         return max(1.0, batches * mean_ns / 1e9)
-
-    def _too_late(self) -> DeadlineExceeded:
-        return DeadlineExceeded(
-            f"model '{self.info.id.name}' did not answer within the request's time; give it more "
-            "with the 'timeout' parameter, or send less at once"
-        )
 
     def _count_queue(self) -> None:
         stats, queue = self.stats, self._queue

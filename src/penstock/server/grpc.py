@@ -6,9 +6,10 @@ grpc.aio, in the same process and on the same event loop as HTTP.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
-from collections.abc import Callable
-from typing import Any, NoReturn, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Any, NoReturn
 
 import grpc
 import msgspec
@@ -18,7 +19,7 @@ from grpc_reflection.v1alpha import reflection
 
 from penstock.core.deadline import Deadline
 from penstock.core.errors import ConfigError, Internal, PenstockError
-from penstock.core.ids import RequestIds
+from penstock.core.ids import LATEST, RequestIds
 from penstock.core.messages import InferRequest
 from penstock.dialects.open_inference import grpc_codec, grpc_messages
 from penstock.dialects.open_inference.errors import grpc_status
@@ -34,8 +35,10 @@ from penstock.server.views import Views
 _log = logging.getLogger("penstock.grpc")
 _SERVICE = "inference.GRPCInferenceService"
 
+_MAX_DETAILS_BYTES = 1024
+
 Context = grpc.aio.ServicerContext[Any, Any]
-A = TypeVar("A")
+Rpc = Callable[["_Servicer", Any, Context], Awaitable[Any]]
 
 
 class GrpcOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -70,7 +73,7 @@ class GrpcServer:
         reflection.enable_server_reflection(names, self._server, pool=POOL)
 
     async def start(self, address: str) -> None:
-        """Listen on ``host:port``.
+        """Listen on ``host:port``, an IPv6 host in brackets.
 
         Raises:
             ConfigError: the address cannot be had.
@@ -89,6 +92,24 @@ class GrpcServer:
         await self._server.stop(timeout_s)
 
 
+def _guarded(rpc: Rpc) -> Rpc:
+    """An RPC whose errors become statuses: a typed one its own, a bug of ours INTERNAL."""
+
+    @functools.wraps(rpc)
+    async def call(servicer: _Servicer, message: Any, context: Context) -> Any:
+        try:
+            return await rpc(servicer, message, context)
+        except grpc.aio.AbortError:
+            raise
+        except PenstockError as err:
+            servicer.reject(err)
+            await _abort(context, err)
+        except Exception:  # noqa: BLE001  # the edge of the dialect: a bug of ours is INTERNAL
+            await _abort_internal(context)
+
+    return call
+
+
 class _Servicer(pb_grpc.GRPCInferenceServiceServicer):
     """The RPCs that work here; the others answer UNIMPLEMENTED by themselves."""
 
@@ -97,18 +118,21 @@ class _Servicer(pb_grpc.GRPCInferenceServiceServicer):
         self._views = views
         self._live = live
 
+    @_guarded
     async def ModelInfer(self, message: pb.ModelInferRequest, context: Context) -> Any:
         """One inference."""
         service = self._service
         request: InferRequest | None = None
-        outcome = "ok"
+        outcome = "internal"
         try:
             decoded = grpc_codec.decode_infer(message, service.clock.monotonic_ns())
             request = decoded.request
             self._take_metadata(request, context)
             request.timeline.decoded_ns = service.clock.monotonic_ns()
             response = await service.infer(request)
-            return grpc_codec.encode_infer(classified(service, response, decoded.reply))
+            answer = grpc_codec.encode_infer(classified(service, response, decoded.reply))
+            outcome = "ok"
+            return answer
         except PenstockError as err:
             outcome = err.code
             service.reject("grpc", request, err)
@@ -116,9 +140,6 @@ class _Servicer(pb_grpc.GRPCInferenceServiceServicer):
         except asyncio.CancelledError:
             outcome = "cancelled"
             raise
-        except Exception:  # noqa: BLE001  # the edge of the dialect: a bug of ours is INTERNAL
-            outcome = "internal"
-            await _abort_internal(context)
         finally:
             if service.recorders and request is not None:
                 service.record(request, outcome)
@@ -132,118 +153,101 @@ class _Servicer(pb_grpc.GRPCInferenceServiceServicer):
             metadata = dict(context.invocation_metadata() or ())
             request.traceparent = str(metadata.get("traceparent", ""))
 
+    def reject(self, error: PenstockError) -> None:
+        """Count a request that reached no model."""
+        self._service.edge.reject("grpc", error.code)
+
+    @_guarded
     async def ServerLive(self, message: Any, context: Context) -> Any:
         """An answer at all means live."""
         return pb.ServerLiveResponse(live=True)
 
+    @_guarded
     async def ServerReady(self, message: Any, context: Context) -> Any:
         """Whether everything that should serve does."""
         return pb.ServerReadyResponse(ready=self._service.is_ready())
 
+    @_guarded
     async def ModelReady(self, message: pb.ModelReadyRequest, context: Context) -> Any:
         """Whether a version would be given a request now."""
-        return await self._answer(
-            context,
-            lambda: pb.ModelReadyResponse(
-                ready=self._service.model_ready(message.name, read_version(message.version))
-            ),
-        )
+        ready = self._service.model_ready(message.name, read_version(message.version))
+        return pb.ModelReadyResponse(ready=ready)
 
+    @_guarded
     async def ServerMetadata(self, message: Any, context: Context) -> Any:
         """Name, version and extensions."""
         return grpc_messages.server_metadata(self._views.server())
 
+    @_guarded
     async def ModelMetadata(self, message: pb.ModelMetadataRequest, context: Context) -> Any:
         """Inputs, outputs and versions."""
-        return await self._answer(
-            context,
-            lambda: grpc_messages.model_metadata(
-                self._views.model(message.name, read_version(message.version))
-            ),
-        )
+        view = self._views.model(message.name, read_version(message.version))
+        return grpc_messages.model_metadata(view)
 
+    @_guarded
     async def ModelConfig(self, message: pb.ModelConfigRequest, context: Context) -> Any:
         """How the model is served."""
-        return await self._answer(
-            context,
-            lambda: grpc_messages.model_config(
-                self._views.config(message.name, read_version(message.version))
-            ),
-        )
+        view = self._views.config(message.name, read_version(message.version))
+        return grpc_messages.model_config(view)
 
+    @_guarded
     async def ModelStatistics(self, message: pb.ModelStatisticsRequest, context: Context) -> Any:
         """What versions did."""
-        return await self._answer(
-            context,
-            lambda: grpc_messages.model_statistics(
-                self._views.statistics(message.name, read_version(message.version))
-            ),
-        )
+        view = self._views.statistics(message.name, read_version(message.version))
+        return grpc_messages.model_statistics(view)
 
+    @_guarded
     async def RepositoryIndex(self, message: pb.RepositoryIndexRequest, context: Context) -> Any:
         """Every model there is, and its state."""
-        return await self._answer(
-            context,
-            lambda: grpc_messages.repository_index(self._views.index(ready_only=message.ready)),
-        )
+        return grpc_messages.repository_index(self._views.index(ready_only=message.ready))
 
+    @_guarded
     async def RepositoryModelLoad(
         self, message: pb.RepositoryModelLoadRequest, context: Context
     ) -> Any:
         """Load a model and wait until it is ready."""
-        try:
-            name, overrides = grpc_messages.read_load(message)
-            await self._service.load(name, overrides)
-        except PenstockError as err:
-            await self._refuse(context, err)
+        name, overrides = grpc_messages.read_load(message)
+        await self._service.load(name, overrides)
         return pb.RepositoryModelLoadResponse()
 
+    @_guarded
     async def RepositoryModelUnload(
         self, message: pb.RepositoryModelUnloadRequest, context: Context
     ) -> Any:
         """Unload a model and wait until it is gone."""
-        try:
-            await self._service.control.unload(grpc_messages.read_unload(message))
-        except PenstockError as err:
-            await self._refuse(context, err)
+        await self._service.control.unload(grpc_messages.read_unload(message))
         return pb.RepositoryModelUnloadResponse()
 
+    @_guarded
     async def TraceSetting(self, message: pb.TraceSettingRequest, context: Context) -> Any:
-        """Read or change what is traced."""
+        """Read or change what is traced, of a model that serves or of all."""
+        name = message.model_name
+        if name:
+            self._service.model(name, LATEST)
+        changes = grpc_messages.read_trace_changes(message)
+        settings = self._live.change_traces(changes, name) if changes else self._live.traces(name)
+        return grpc_messages.trace_settings(settings)
 
-        def change() -> Any:
-            changes = grpc_messages.read_trace_changes(message)
-            name = message.model_name
-            settings = (
-                self._live.change_traces(changes, name) if changes else self._live.traces(name)
-            )
-            return grpc_messages.trace_settings(settings)
-
-        return await self._answer(context, change)
-
+    @_guarded
     async def LogSettings(self, message: pb.LogSettingsRequest, context: Context) -> Any:
         """Read or change what is logged."""
-
-        def change() -> Any:
-            changes = grpc_messages.read_log_changes(message)
-            settings = self._live.change_logs(changes) if changes else self._live.logs()
-            return grpc_messages.log_settings(settings)
-
-        return await self._answer(context, change)
-
-    async def _answer(self, context: Context, make: Callable[[], A]) -> A:
-        try:
-            return make()
-        except PenstockError as err:
-            await self._refuse(context, err)
-
-    async def _refuse(self, context: Context, error: PenstockError) -> NoReturn:
-        self._service.edge.reject("grpc", error.code)
-        await _abort(context, error)
+        changes = grpc_messages.read_log_changes(message)
+        settings = self._live.change_logs(changes) if changes else self._live.logs()
+        return grpc_messages.log_settings(settings)
 
 
 async def _abort(context: Context, error: PenstockError) -> NoReturn:
-    await context.abort(grpc.StatusCode[grpc_status(error).name], error.message)
+    await context.abort(grpc.StatusCode[grpc_status(error).name], _details(error.message))
+
+
+def _details(text: str) -> str:
+    """A text no longer than clients take as a status's details; they lose longer ones, code and
+    all.
+    """
+    encoded = text.encode("utf-8", "replace")
+    if len(encoded) <= _MAX_DETAILS_BYTES:
+        return encoded.decode()
+    return encoded[:_MAX_DETAILS_BYTES].decode("utf-8", "ignore") + "..."
 
 
 async def _abort_internal(context: Context) -> NoReturn:

@@ -122,8 +122,9 @@ class PuppetLoader(FakeLoader):
         self._pull(self.loading).set_result(None)
 
     def fail_load(self, error: BaseException | None = None) -> None:
-        """Let the waiting load raise; None: a LoadFailed."""
-        self._pull(self.loading).set_exception(error or LoadFailed("the puppet was told to fail"))
+        """Let the waiting load raise; None: a LoadFailed that may pass."""
+        failed = LoadFailed("the puppet was told to fail", retryable=True)
+        self._pull(self.loading).set_exception(error or failed)
 
     def finish_unload(self) -> None:
         """Let the waiting unload return."""

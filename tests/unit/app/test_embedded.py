@@ -37,6 +37,14 @@ class Sleep(penstock.Model):
         threading.Event().wait(max(seconds))
         return seconds
 """
+SCALE = """
+import penstock
+from penstock import Rows
+
+class Scale(penstock.Model):
+    def predict(self, x: Rows["FP32", 2]) -> Rows["FP32", 2]:
+        return x * 2
+"""
 QUIET = {"model_control": "none"}
 
 
@@ -50,6 +58,7 @@ def put(repository: Path, name: str, code: str) -> None:
 async def models(tmp_path: Path) -> AsyncIterator[penstock.Models]:
     put(tmp_path, "shout", SHOUT)
     put(tmp_path, "sleep", SLEEP)
+    put(tmp_path, "scale", SCALE)
     async with penstock.serving(tmp_path, settings=QUIET) as models:
         yield models
 
@@ -70,6 +79,22 @@ async def test_one_bad_row_is_the_business_of_its_own_call(models: penstock.Mode
     assert isinstance(good, dict)
     assert isinstance(bad, penstock.InvalidInput)
     assert (bad.index, bad.message) == (1, "row 1: nothing to shout")
+
+
+async def test_the_numbers_of_a_list_become_what_the_model_declares(
+    models: penstock.Models,
+) -> None:
+    for rows in ([[1.5, 2]], [[1, 2]], np.float32([[1.5, 2]])):
+        (output,) = (await models.infer("scale", version=1, x=rows)).values()
+        assert (output.dtype, output.tolist()) == (np.float32, (np.array(rows) * 2).tolist())
+    with pytest.raises(InvalidArgument, match="'FP64', but model 'scale' expects 'FP32'"):
+        await models.infer("scale", x=np.array([[1.5, 2]]))
+    with pytest.raises(InvalidArgument, match="'BYTES', but model 'scale' expects 'FP32'"):
+        await models.infer("scale", x=[["a", "b"]])
+    with pytest.raises(InvalidArgument, match="input 'x': its rows differ in length"):
+        await models.infer("scale", x=[[1.5, 2], [1]])
+    with pytest.raises(NotFound):
+        await models.infer("scale", version=7, x=[[1.5, 2]])
 
 
 async def test_wrong_use_says_what_was_wrong(models: penstock.Models) -> None:
@@ -97,7 +122,7 @@ async def test_a_wrong_path_or_setting_stops_the_start(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="nowhere"):
         async with penstock.serving(tmp_path / "nowhere"):
             pytest.fail("it should not have started")
-    with pytest.raises(ConfigError, match="drain_timeout_s"):
+    with pytest.raises(ConfigError, match=r"^settings: .*drain_timeout_s"):
         async with penstock.serving(tmp_path, settings={"drain_timeuot_s": 1}):
             pytest.fail("it should not have started")
 
@@ -110,3 +135,15 @@ async def test_nothing_is_left_when_it_ends(tmp_path: Path) -> None:
     assert asyncio.all_tasks() == before
     with pytest.raises((NotReady, NotFound)):
         await models.infer("shout", text=["a"])
+
+
+@pytest.mark.parametrize(("declared", "limit"), [("", "32 by default"), ("max_batch_size: 4", "4")])
+async def test_a_preferred_batch_beyond_the_largest_is_refused(
+    tmp_path: Path, declared: str, limit: str
+) -> None:
+    put(tmp_path, "scale", SCALE)
+    manifest = f"{declared}\nbatching: {{preferred_batch_sizes: [2, 64]}}\n"
+    (tmp_path / "scale" / "model.yaml").write_text(manifest)
+    with pytest.raises(LoadFailed, match=f"64 is more than max_batch_size, which is {limit}$"):
+        async with penstock.serving(tmp_path, settings=QUIET):
+            pytest.fail("it should not have started")

@@ -59,6 +59,7 @@ def test_csv_features_and_inputs_by_name() -> None:
     assert tensors("a,b,c\n1,2,3\n4,5,6\n", TABLE, "csv") == [[[1, 2, 3], [4, 5, 6]]]
     assert tensors("\ufeffname, age\nBo,3\n\nAl,4\n", PAIR, "csv") == [[[b"Bo"], [b"Al"]], [3, 4]]
     assert tensors("name\tage\nBo\t3\n", PAIR, "tsv") == [[[b"Bo"]], [3]]
+    assert tensors("0,1,2\n4,5,6\n", TABLE, "csv") == [[[4, 5, 6]]]
     assert tensors('x\n"[1, 2, 3]"\n', TABLE, "csv") == [[[1, 2, 3]]]
 
 
@@ -176,6 +177,11 @@ def test_plain_file_goes_to_a_bytes_input() -> None:
         ("a.csv", "a,b\n1\n", "a.csv:2: expected 2 values, got 1"),
         ("a.csv", "a,b\n", "a header but no rows"),
         ("a.csv", "a,a\n1,2\n", "two columns of one name"),
+        (
+            "a.csv",
+            "5.1,3.5\n4.9,3.0\n",
+            "a.csv:1: the first line must hold column names, got 5.1, 3.5",
+        ),
         ("a.csv", 'a\n"1', "a.csv:2: not valid CSV"),
     ],
 )

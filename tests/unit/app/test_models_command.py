@@ -151,6 +151,12 @@ def test_ready(shell: Shell, stub: StubServer) -> None:
     assert shell("models", "ready", "a", "--version", "old").out == "a version old is ready\n"
     stub.answers["GET /v2/models/a/ready"] = (503, {"ready": False})
     assert shell("models", "ready", "a") == (1, "a is not ready\n", "")
+    lost = "Request for unknown model: 'aa' is not found, did you mean 'a'?"
+    stub.answers["GET /v2/models/aa/ready"] = (503, {"ready": False})
+    stub.answers["GET /v2/models/aa"] = (404, {"error": lost})
+    assert shell("models", "ready", "aa") == (1, "", f"penstock: {lost}\n")
+    stub.answers["GET /v2/models/a"] = (503, {"error": "'a' is not at ready state"})
+    assert shell("models", "ready", "a") == (1, "a is not ready\n", "")
     ran = shell("models", "ready", "a", "--json")
     assert (ran.code, json.loads(ran.out)) == (1, {"name": "a", "ready": False})
 

@@ -1,10 +1,34 @@
-"""How values are printed as JSON."""
+"""What all commands share, and how values are printed as JSON."""
 
 from __future__ import annotations
 
 import json
 
+import pytest
+
+import penstock
 from penstock.app.cli.options import json_text
+from tests.unit.app.shell import Shell
+
+
+@pytest.mark.parametrize("command", [("serve",), ("predict",), ("models", "ready")])
+def test_help_is_plain_text(shell: Shell, command: tuple[str, ...]) -> None:
+    ran = shell(*command, "--help")
+    assert (ran.code, "[required]" in ran.out, "\\" in ran.out) == (0, True, False)
+
+
+def test_version(shell: Shell) -> None:
+    assert shell("--version") == (0, f"penstock {penstock.__version__}\n", "")
+
+
+def test_names_to_load_are_for_explicit_control(shell: Shell) -> None:
+    ran = shell("serve", "models", "--load-model", "m")
+    assert ran == (
+        2,
+        "",
+        "penstock: --load-model needs --model-control explicit: "
+        "with 'watch' the files say what is loaded\n",
+    )
 
 
 def test_lists_of_numbers_take_one_line() -> None:

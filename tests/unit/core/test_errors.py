@@ -1,9 +1,25 @@
 """The error tree."""
 
+from typing import Any
+
+import numpy as np
 import pytest
 
 from penstock.core import errors
-from penstock.core.errors import ErrorCode, InvalidArgument, InvalidInput, PenstockError
+from penstock.core.errors import (
+    ErrorCode,
+    InvalidArgument,
+    InvalidInput,
+    LoadFailed,
+    MalformedAnswer,
+    NotReady,
+    PenstockError,
+    StoreError,
+    may_pass,
+)
+
+KINDS = (InvalidInput, StoreError, MalformedAnswer)
+"""Classes that share their parent's code."""
 
 
 def tree(root: type[PenstockError]) -> list[type[PenstockError]]:
@@ -12,7 +28,7 @@ def tree(root: type[PenstockError]) -> list[type[PenstockError]]:
 
 
 def test_each_code_has_its_class() -> None:
-    direct = [cls for cls in tree(PenstockError)[1:] if cls is not InvalidInput]
+    direct = [cls for cls in tree(PenstockError)[1:] if cls not in KINDS]
     assert {cls.code for cls in direct} == set(ErrorCode)
     assert len(direct) == len(ErrorCode)
     assert {cls.code for cls in direct if cls.retryable} == {
@@ -30,6 +46,16 @@ def test_an_error_holds_its_text(cls: type[PenstockError]) -> None:
     assert cls.__name__ in (errors.__doc__ or "")
 
 
+@pytest.mark.parametrize("index", ["row-a", None, 1.5, [0]])
+def test_the_index_of_an_invalid_input_is_a_whole_number(index: Any) -> None:
+    with pytest.raises(TypeError, match="expected the item's position in the batch, got"):
+        InvalidInput(index, "negative")
+
+
+def test_the_index_of_an_invalid_input_may_come_from_numpy() -> None:
+    assert InvalidInput(np.int64(3), "negative").index == 3  # type: ignore[arg-type]
+
+
 def test_an_invalid_input_knows_its_item() -> None:
     err = InvalidInput(3, "too long")
     assert (err.index, err.reason, err.message, err.code) == (
@@ -38,3 +64,23 @@ def test_an_invalid_input_knows_its_item() -> None:
         "too long",
         InvalidArgument.code,
     )
+
+
+@pytest.mark.parametrize(
+    ("error", "passes"),
+    [
+        (LoadFailed("corrupt"), False),
+        (LoadFailed("no memory", retryable=True), True),
+        (NotReady("not yet"), True),
+        (ConnectionResetError(), True),
+        (TimeoutError(), True),
+        (OSError(5, "Input/output error"), True),
+        (MemoryError(), True),
+        (FileNotFoundError(), False),
+        (PermissionError(), False),
+        (ImportError("no module"), False),
+        (ValueError(), False),
+    ],
+)
+def test_what_may_pass(error: BaseException, *, passes: bool) -> None:
+    assert may_pass(error) is passes

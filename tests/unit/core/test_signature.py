@@ -59,7 +59,8 @@ def test_without_batches_there_is_one_row() -> None:
         ),
         (
             (a(2), b(1)),
-            "unexpected shape for input 'a' for model 'm'. Expected [-1,2], got [2]",
+            "unexpected shape for input 'a' for model 'm'. Expected [-1,2], got [2]; "
+            "the first dimension is the batch: send [1,2]",
         ),
         (
             (a(), b(1)),

@@ -1,5 +1,6 @@
 """Ids, deadlines, clocks, resources, hints."""
 
+import math
 from typing import get_args
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from penstock import Rows
 from penstock.core.clock import SystemClock
 from penstock.core.deadline import Deadline
+from penstock.core.errors import InvalidArgument
 from penstock.core.ids import LATEST, ServableId, VersionChoice
 from penstock.core.messages import InferRequest, Timeline
 from penstock.core.model import TensorHint
@@ -43,6 +45,12 @@ def test_a_deadline() -> None:
     assert deadline.expired(deadline.at_ns)
     assert deadline.remaining_s(deadline.at_ns - 500_000_000) == 0.5
     assert deadline.remaining_s(deadline.at_ns + 500_000_000) == -0.5
+
+
+@pytest.mark.parametrize("timeout_s", [math.inf, -math.inf, math.nan, 1e300])
+def test_a_deadline_that_no_clock_reaches(timeout_s: float) -> None:
+    with pytest.raises(InvalidArgument, match="expected a finite number of seconds, got"):
+        Deadline.after(timeout_s, 1_000)
 
 
 def test_the_systems_clock() -> None:

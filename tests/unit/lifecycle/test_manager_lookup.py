@@ -89,7 +89,7 @@ async def test_texts(
     world.manager.set_aspired(
         [
             model("m", {1: FakeLoader(), 2: loading}, labels=labels),
-            model("bad", {1: FaultyLoader([LoadFailed("no")] * 3)}),
+            model("bad", {1: FaultyLoader([LoadFailed("no", retryable=True)] * 3)}),
             AspiredModel("none"),
         ]
     )
@@ -113,7 +113,7 @@ async def test_peeking_takes_no_lease() -> None:
 
 async def test_statuses_carry_labels_and_reasons() -> None:
     world = World()
-    bad = FaultyLoader([LoadFailed("no")] * 3)
+    bad = FaultyLoader([LoadFailed("no", retryable=True)] * 3)
     world.manager.set_aspired(
         [
             model("b", {1: bad}),
@@ -139,7 +139,7 @@ async def test_statuses_carry_labels_and_reasons() -> None:
 async def test_a_replacement_on_its_way_has_one_status_with_what_serves() -> None:
     world = World()
     await world.serve(model("m", {1: FakeLoader()}, "a"))
-    bad = FaultyLoader([LoadFailed("no good")] * 3)
+    bad = FaultyLoader([LoadFailed("no good", retryable=True)] * 3)
     world.manager.set_aspired([model("m", {1: bad}, "b")])
     await asyncio.wait_for(world.clock.wait_for_sleepers(), 5)
     (row,) = world.manager.statuses("m")
@@ -153,3 +153,28 @@ async def test_a_replacement_on_its_way_has_one_status_with_what_serves() -> Non
     (failure,) = world.manager.failures("m")
     assert (failure.state.value, failure.revision, failure.reason) == ("failed", "b", "no good")
     assert world.manager.is_ready()
+
+
+async def test_the_nearest_name_is_offered() -> None:
+    world = World()
+    await world.serve(model("iris", {1: FakeLoader()}, labels={"stable": 1}))
+    with pytest.raises(NotFound, match=r"^Request for unknown model: 'irs' is not found, did you"):
+        world.manager.handle("irs")
+    with pytest.raises(NotFound, match=r"its labels are \['stable'\], did you mean 'stable'\?$"):
+        world.manager.handle("iris", VersionChoice(label="stabel"))
+    with pytest.raises(NotFound, match=r"is not found$"):
+        world.manager.handle("iri" * 100)
+
+
+async def test_a_label_that_leads_nowhere_is_warned_of_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World()
+    loaders = {1: FakeLoader(), 2: FakeLoader()}
+    for labels in ({"stable": 7}, {"stable": 7}, {"stable": 1}, {"stable": 7, "newest": 2}):
+        await world.serve(model("iris", loaders, labels=labels))
+    warnings = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+    text = (
+        "'iris': label 'stable' points at version 7, which does not serve; versions that do: 1, 2"
+    )
+    assert warnings == [text] * 2  # it was mended between

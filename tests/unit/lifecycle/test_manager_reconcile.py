@@ -352,7 +352,7 @@ async def test_closing_cancels_what_hangs() -> None:
 
 async def test_closing_ends_a_wait_between_attempts_at_once() -> None:
     world = World()
-    world.manager.set_aspired([model("m", {1: FaultyLoader([LoadFailed("no")])})])
+    world.manager.set_aspired([model("m", {1: FaultyLoader([LoadFailed("no", retryable=True)])})])
     await asyncio.wait_for(world.clock.wait_for_sleepers(), 5)
     await asyncio.wait_for(world.manager.aclose(30), 5)
 

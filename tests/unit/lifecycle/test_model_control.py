@@ -381,3 +381,20 @@ async def test_a_manifest_that_breaks_is_logged_once(caplog: pytest.LogCaptureFi
     await plant.store(broken)
     told = [r.message for r in caplog.records if r.message.startswith("model 'm'")]
     assert told == ["model 'm': m/model.yaml: $.x: unknown field"]
+
+
+async def test_each_mistake_of_a_model_is_logged_once_and_its_end_too(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    plant = Plant("watch")
+    caplog.set_level("INFO", "penstock.lifecycle")
+    for error in (None, "first", "first", "second", None):
+        wrong = None if error is None else ConfigError(f"model.yaml: {error}")
+        await plant.store(stored("m", 1, error=wrong))
+        reason = f"serves its last good state: model.yaml: {error}" if error else ""
+        assert plant.rows() == [("m", 1, "ready", reason)]
+    assert [one.getMessage() for one in caplog.records if "model.yaml" in one.getMessage()] == [
+        "model 'm': model.yaml: first",
+        "model 'm': model.yaml: second",
+        "model 'm': it is mended: model.yaml: second",
+    ]

@@ -21,6 +21,28 @@ from penstock.repository.format import Artifact, choose_artifact, refuse_ending,
         (["sub/b.onnx"], "./sub/b.onnx", None, Artifact("sub/b.onnx", "onnx")),
         (["app.py"], "app.py:Net", "python", Artifact("app.py", "python", "Net")),
         (["model.onnx", "code/x.py"], None, None, Artifact("model.onnx", "onnx")),
+        (["model.hub", "README.md"], None, None, Artifact("model.hub", "huggingface")),
+        (
+            ["config.json", "model.safetensors", "tokenizer.json"],
+            None,
+            None,
+            Artifact("config.json", "huggingface"),
+        ),
+        (["config.json", "pytorch_model.bin"], None, None, Artifact("config.json", "huggingface")),
+        (
+            ["model.onnx", "config.json", "a.safetensors"],
+            None,
+            None,
+            Artifact("model.onnx", "onnx"),
+        ),
+        (["app.py", "config.json", "a.safetensors"], None, None, Artifact("app.py", "python")),
+        (
+            ["app.py", "config.json", "a.safetensors"],
+            None,
+            "huggingface",
+            Artifact("config.json", "huggingface"),
+        ),
+        (["config.json"], "config.json", None, Artifact("config.json", "huggingface")),
     ],
 )
 def test_the_model_is_found(
@@ -58,6 +80,26 @@ def test_the_model_is_found(
             "several files could be the model: model.onnx, model.py; name one in 'entry'",
         ),
         (["model.py"], None, "onnx", "'runtime: onnx' does not run model.py"),
+        (
+            ["model.hub", "model.onnx"],
+            None,
+            None,
+            "several files could be the model: model.hub, model.onnx; name one in 'entry'",
+        ),
+        (
+            ["config.json"],
+            None,
+            "huggingface",
+            "no artifact: expected model.hub, or config.json and *.safetensors as "
+            "save_pretrained writes them; found: config.json",
+        ),
+        (
+            ["model.safetensors"],
+            None,
+            None,
+            "'model.safetensors' is a model's weights alone: a saved transformers model has its "
+            "config.json and its tokenizer beside them; serve the folder of all",
+        ),
         (
             ["model.py"],
             "model.py",

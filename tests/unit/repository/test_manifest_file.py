@@ -138,15 +138,27 @@ def test_all_is_a_version_policy() -> None:
         ("queue: {max_requests: 0}", "$.queue.max_requests: expected a whole number >= 1, got 0"),
         (
             "queue: {default_timeout_s: 0}",
-            "$.queue.default_timeout_s: expected a number > 0, got 0",
+            "$.queue.default_timeout_s: expected a number > 0 and <= 31536000, got 0",
+        ),
+        (
+            "queue: {default_timeout_s: 1.0e+308}",
+            "$.queue.default_timeout_s: expected a number > 0 and <= 31536000, got 1e+308",
+        ),
+        (
+            "batching: {max_queue_delay_s: 31536001}",
+            "$.batching.max_queue_delay_s: expected a number >= 0 and <= 31536000, got 31536001",
+        ),
+        (
+            "response_cache: {ttl_s: 1.0e+300}",
+            "$.response_cache.ttl_s: expected a number > 0 and <= 31536000, got 1e+300",
         ),
         (
             "queue: {default_timeout_s: .inf}",
-            "$.queue.default_timeout_s: expected a number > 0, got inf",
+            "$.queue.default_timeout_s: expected a number > 0 and <= 31536000, got inf",
         ),
         (
             "batching: {max_queue_delay_s: .nan}",
-            "$.batching.max_queue_delay_s: expected a number >= 0, got nan",
+            "$.batching.max_queue_delay_s: expected a number >= 0 and <= 31536000, got nan",
         ),
         (
             "batching: {preferred_batch_sizes: 8}",
@@ -212,7 +224,7 @@ def test_all_is_a_version_policy() -> None:
         ("runtime: onx", "$.runtime: unknown runtime 'onx', did you mean 'onnx'?"),
         (
             "runtime: tensorrt",
-            "$.runtime: unknown runtime 'tensorrt', expected one of: onnx, python",
+            "$.runtime: unknown runtime 'tensorrt', expected one of: onnx, python, huggingface",
         ),
         (
             "entry: ../model.onnx",

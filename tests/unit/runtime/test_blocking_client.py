@@ -6,10 +6,28 @@ import numpy as np
 import pytest
 
 from penstock.core.dtype import DType
-from penstock.core.errors import InvalidArgument, ModelFailed, NotFound
-from penstock.core.ids import VersionChoice
+from penstock.core.errors import (
+    Cancelled,
+    DeadlineExceeded,
+    Internal,
+    InvalidArgument,
+    ModelFailed,
+    NotFound,
+    NotReady,
+    Overloaded,
+    PenstockError,
+    TooLarge,
+    Unsupported,
+)
+from penstock.core.ids import ServableId, VersionChoice
 from penstock.core.messages import InferRequest, InferResponse
+from penstock.core.tensor import Tensor
 from penstock.runtime.blocking_client import BlockingClient
+from penstock.runtime.executable import ExecuteResult
+from penstock.runtime.instance import Execution, ThreadInstance, Work
+from penstock.testing.faulty_executable import FaultyExecutable
+
+LIMIT_S = 10
 
 
 class Echo:
@@ -55,7 +73,61 @@ async def test_the_event_loops_thread_may_not_wait_for_itself() -> None:
     )
 
 
-async def test_errors_reach_the_caller() -> None:
+async def called_by_a_model(echo: Echo, deadline_ns: int | None = None) -> Execution:
+    """What a model 'outer' answers that does nothing but call 'inner'."""
+    client = client_of(echo)
+
+    class Outer(FaultyExecutable):
+        def execute(self, inputs: object, parameters: object) -> ExecuteResult:
+            array = client.infer("inner", x=np.ones((1, 2)))["x"]
+            return ExecuteResult((Tensor.from_array("x", array),))
+
+    loop = asyncio.get_running_loop()
+    instance = ThreadInstance(ServableId("outer", 1), Outer(), loop)
+    done: asyncio.Future[Execution] = loop.create_future()
+    instance.submit(Work((), {}, deadline_ns), done.set_result)
+    execution = await asyncio.wait_for(done, LIMIT_S)
+    await instance.close()
+    return execution
+
+
+async def test_a_call_has_the_time_of_the_requests_it_is_made_for() -> None:
+    echo = Echo()
+    for deadline_ns in (123, None):
+        assert isinstance((await called_by_a_model(echo, deadline_ns)).result, ExecuteResult)
+    first, second = echo.requests
+    assert first.deadline is not None
+    assert first.deadline.at_ns == 123
+    assert second.deadline is None
+
+
+@pytest.mark.parametrize("kind", [NotReady, Overloaded, DeadlineExceeded])
+async def test_an_inner_model_that_is_busy_or_late_makes_the_outer_so(
+    kind: type[PenstockError],
+) -> None:
+    error = (await called_by_a_model(Echo(kind("not now", retry_after_s=3)))).result
+    assert type(error) is kind
+    assert error.message == "'outer' version 1: its call to model 'inner': not now"
+    assert error.retry_after_s == 3
+
+
+@pytest.mark.parametrize("kind", [NotFound, Unsupported, TooLarge, Cancelled, Internal])
+async def test_what_else_is_wrong_with_the_inner_call_is_the_outer_models_failure(
+    kind: type[PenstockError],
+) -> None:
+    error = (await called_by_a_model(Echo(kind("no such thing")))).result
+    assert type(error) is ModelFailed
+    assert error.message == (
+        "'outer' version 1: its call to model 'inner' was refused: no such thing"
+    )
+
+
+async def test_an_inner_models_own_failure_stays_as_it_is() -> None:
+    failure = ModelFailed("model 'inner' version 1 failed", is_reported=True)
+    assert (await called_by_a_model(Echo(failure))).result is failure
+
+
+async def test_errors_of_a_call_for_no_request_reach_the_caller() -> None:
     error = NotFound("no model 'other'")
     with pytest.raises(NotFound) as caught:
         await asyncio.to_thread(client_of(Echo(error)).infer, "other")

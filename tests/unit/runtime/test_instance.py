@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 
-from penstock.core.errors import InvalidArgument, InvalidInput, ModelFailed
+from penstock.core.errors import InvalidArgument, InvalidInput, MalformedAnswer, ModelFailed
 from penstock.core.ids import ServableId
 from penstock.core.tensor import Tensor
 from penstock.runtime import instance as instance_module
@@ -18,6 +18,17 @@ from penstock.testing.faulty_executable import FaultyExecutable
 ID = ServableId("m", 1)
 X = Tensor.from_array("x", np.ones((1, 2), np.float32))
 LIMIT_S = 10
+
+
+class Panic(BaseException):
+    """As pyo3 raises it."""
+
+
+class Mute(Exception):
+    """Cannot even say what is wrong."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
 
 
 def make(*script: BaseException | ExecuteResult | None) -> tuple[ThreadInstance, FaultyExecutable]:
@@ -43,6 +54,11 @@ def _heard(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (ValueError("odd"), "model 'm' version 1 failed: ValueError: odd"),
         (SystemExit(3), "model 'm' version 1 failed: SystemExit: 3"),
+        (asyncio.CancelledError(), "model 'm' version 1 failed: CancelledError: "),
+        (GeneratorExit(), "model 'm' version 1 failed: GeneratorExit: "),
+        (StopIteration(7), "model 'm' version 1 failed: StopIteration: 7"),
+        (Panic("rust"), "model 'm' version 1 failed: Panic: rust"),
+        (Mute(), "model 'm' version 1 failed: Mute: <exception str() failed>"),
     ],
 )
 async def test_what_a_model_raises(
@@ -53,7 +69,56 @@ async def test_what_a_model_raises(
     execution = instance.run(Work((X,), {})) if inline else await submitted(instance)
     assert isinstance(execution.result, ModelFailed)
     assert execution.result.message == text
-    assert "'m' version 1 raised" in caplog.text
+    (record,) = caplog.records
+    assert record.getMessage() == "'m' version 1 raised"
+    assert (vars(record)["model"], vars(record)["version"]) == ("m", 1)
+    assert (await submitted(instance)).result == ExecuteResult((X,))
+    await instance.close()
+
+
+async def test_a_malformed_answer_names_the_model_and_is_logged_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    error = MalformedAnswer("answered ['a'], declared ['b']")
+    instance, _ = make(error, error)
+    for _ in range(2):  # the second time as the error of a model that another one called
+        result = instance.run(Work((X,), {})).result
+        assert isinstance(result, MalformedAnswer)
+        assert result.message == str(result) == "'m' version 1: answered ['a'], declared ['b']"
+    (record,) = caplog.records
+    assert (record.levelname, record.getMessage()) == ("ERROR", error.message)
+    assert (vars(record)["model"], vars(record)["version"]) == ("m", 1)
+    await instance.close()
+
+
+async def test_ctrl_c_on_the_main_thread_is_the_users() -> None:
+    instance, _ = make(KeyboardInterrupt(), KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        instance.run(Work((X,), {}))
+    assert isinstance((await submitted(instance)).result, ModelFailed)
+    await instance.close()
+
+
+async def test_a_refusal_that_cannot_be_read() -> None:
+    refusal = InvalidInput(0, "bad")
+    refusal.index = []  # type: ignore[assignment]
+    instance, _ = make(refusal)
+    assert isinstance((await submitted(instance)).result, ModelFailed)
+    assert (await submitted(instance)).result == ExecuteResult((X,))
+    await instance.close()
+
+
+async def test_a_thread_that_could_not_be_started_is_started_by_the_next_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    instance, _ = make()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        with pytest.raises(RuntimeError, match="can't start"):
+            instance.submit(Work((X,), {}), lambda _: None)
     assert (await submitted(instance)).result == ExecuteResult((X,))
     await instance.close()
 

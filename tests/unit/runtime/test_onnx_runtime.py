@@ -197,3 +197,24 @@ def test_an_output_that_is_no_tensor(tmp_path: Path) -> None:
     assert caught.value.message.startswith(
         "'m' version 1: 'y' has the type seq(tensor(float)), expected one of ['tensor(bool)', "
     )
+
+
+def test_an_output_that_is_a_list_of_maps_names_the_way_out(tmp_path: Path) -> None:
+    zipmap = helper.make_node(
+        "ZipMap", ["x"], ["y"], domain="ai.onnx.ml", classlabels_int64s=[0, 1]
+    )
+    maps = onnx.ValueInfoProto(name="y")
+    maps.type.sequence_type.elem_type.map_type.key_type = TensorProto.INT64
+    maps.type.sequence_type.elem_type.map_type.value_type.tensor_type.elem_type = TensorProto.FLOAT
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 2])
+    graph = helper.make_graph([zipmap], "g", [x], [maps])
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 1)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(LoadFailed) as caught:
+        load(path)
+    assert caught.value.message == (
+        "'m' version 1: output 'y' is a list of maps, which is no tensor. Export again with "
+        'skl2onnx.to_onnx(model, X, options={"zipmap": False})'
+    )

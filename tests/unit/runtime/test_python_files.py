@@ -163,3 +163,17 @@ def test_what_a_model_is_told_and_when_it_is_closed(load: Load, tmp_path: Path) 
     assert (context.device, context.options) == ("cpu", {"k": 1})
     model.close()
     assert user.closed
+
+
+def test_an_array_without_datatype_and_shape(load: Load) -> None:
+    text = refused(
+        load,
+        """
+        class Bare(Model):
+            def predict(self, x: np.ndarray) -> Rows["FP32"]:
+                return x
+        """,
+    )
+    assert text.endswith(
+        "'x: np.ndarray' does not say datatype and shape: write Rows[\"FP32\", 64]"
+    )

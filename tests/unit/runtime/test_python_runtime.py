@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from penstock.core.dtype import DType
-from penstock.core.errors import InvalidInput, ModelFailed
+from penstock.core.errors import InvalidInput, MalformedAnswer
 from penstock.core.tensor import Tensor, object_array
 from penstock.repository.artifact import ArtifactRef
 from penstock.runtime.python_runtime import PythonRuntime
@@ -302,7 +302,7 @@ def test_wrong_answers_of_items(load: Load, body: str, text: str) -> None:
             def predict(self, text: list[str]) -> list[str]:
                 {body}
         """)
-    with pytest.raises(ModelFailed) as caught:
+    with pytest.raises(MalformedAnswer) as caught:
         model.execute((texts("a", "b"),), {})
     assert caught.value.message == text
 
@@ -316,5 +316,64 @@ def test_an_output_is_missing(load: Load) -> None:
             def predict(self, x: Rows["FP32"]) -> Out:
                 return {"z": x}
         """)
-    with pytest.raises(ModelFailed, match=r"^the model answered without its output\(s\) \['y'\]$"):
+    with pytest.raises(MalformedAnswer, match=r"^answered \['z'\], declared \['y'\]$"):
         model.execute((numbers("x", 1, dtype=DType.FP32),), {})
+
+
+@pytest.mark.parametrize(
+    ("declared", "answer", "text"),
+    [
+        ('Rows["INT64"]', "x * 1.5", "output 'output' is FP64, declared INT64"),
+        ('Rows["INT64"]', "x * np.nan", "output 'output' is FP64, declared INT64"),
+        ('Rows["INT64"]', "[1.5]", "output 'output' is FP64, declared INT64"),
+        ('Rows["UINT8"]', "np.array([-1])", "output 'output' is INT64, declared UINT8"),
+        ('Rows["UINT8"]', "[256]", "output 'output' is INT64, declared UINT8"),
+        ('Rows["BF16"]', "['a']", "output 'output' is BYTES, declared BF16"),
+        ('Rows["BOOL"]', "[1]", "output 'output' is INT64, declared BOOL"),
+    ],
+)
+def test_numbers_of_another_kind_are_refused(
+    load: Load, declared: str, answer: str, text: str
+) -> None:
+    model = load(f"""
+        class Wrong(Model):
+            def predict(self, x: Rows["FP64"]) -> {declared}:
+                return {answer}
+        """)
+    with pytest.raises(MalformedAnswer) as caught:
+        model.execute((numbers("x", 1),), {})
+    assert caught.value.message == text
+
+
+@pytest.mark.parametrize("hint", ["int", "bool"])
+def test_items_of_another_kind_are_refused(load: Load, hint: str) -> None:
+    model = load(f"""
+        class Wrong(Model):
+            def predict(self, x: list[float]) -> list[{hint}]:
+                return x
+        """)
+    with pytest.raises(MalformedAnswer, match=r"^output 'output' is FP64, declared "):
+        model.execute((numbers("x", 1.5, float("nan")),), {})
+
+
+@pytest.mark.parametrize(
+    ("declared", "answer", "dtype"),
+    [
+        ('Rows["FP32"]', "np.array([1, 2])", DType.FP32),
+        ('Rows["FP32"]', "np.array([1.0, 2.0])", DType.FP32),
+        ('Rows["INT64"]', "np.array([True, False]) + np.int8(1)", DType.INT64),
+        ('Rows["UINT8"]', "[1, 2]", DType.UINT8),
+        ('Rows["BF16"]', "[1, 2]", DType.BF16),
+        ('Rows["INT64"]', "[]", DType.INT64),
+    ],
+)
+def test_numbers_of_the_same_kind_are_converted(
+    load: Load, declared: str, answer: str, dtype: DType
+) -> None:
+    model = load(f"""
+        class Right(Model):
+            def predict(self, x: Rows["FP64"]) -> {declared}:
+                return {answer}
+        """)
+    (out,) = model.execute((numbers("x", 1),), {}).outputs
+    assert (out.dtype, out.array.dtype) == (dtype, dtype.numpy)

@@ -3,7 +3,15 @@
 import pytest
 
 from penstock.core.dtype import DType
-from penstock.core.errors import InvalidInput, LoadFailed, ModelFailed
+from penstock.core.errors import (
+    InvalidInput,
+    LoadFailed,
+    MalformedAnswer,
+    ModelFailed,
+    NotFound,
+    NotReady,
+    PenstockError,
+)
 from penstock.core.ids import ServableId
 from penstock.core.signature import ModelSignature, TensorSpec
 from penstock.runtime.executable import ExecuteResult
@@ -54,7 +62,26 @@ def test_a_model_that_fails() -> None:
     instance = PuppetInstance(lambda _: ModelFailed("division by zero"), can_inline=True)
     with pytest.raises(LoadFailed) as caught:
         warm_up(ID, instance, [example_inputs(SIGNATURE)])
+    assert not caught.value.retryable
     assert caught.value.message == (
         "'m' version 1 failed its warm-up: division by zero. If an example of zeros makes no sense "
         "to it, name a better one under 'warmup' in its model.yaml"
     )
+
+
+def test_a_model_that_answers_nonsense_needs_no_better_example() -> None:
+    error = MalformedAnswer("'m' version 1: output 'y' is FP64, declared INT64")
+    instance = PuppetInstance(lambda _: error, can_inline=True)
+    with pytest.raises(LoadFailed) as caught:
+        warm_up(ID, instance, [example_inputs(SIGNATURE)])
+    assert caught.value.message == (
+        "'m' version 1 failed its warm-up: output 'y' is FP64, declared INT64"
+    )
+
+
+@pytest.mark.parametrize("error", [NotReady("'other' loads"), NotFound("no 'other' yet")])
+def test_another_model_that_does_not_serve_yet_may_later(error: PenstockError) -> None:
+    instance = PuppetInstance(lambda _: error, can_inline=True)
+    with pytest.raises(LoadFailed) as caught:
+        warm_up(ID, instance, [example_inputs(SIGNATURE)])
+    assert caught.value.retryable

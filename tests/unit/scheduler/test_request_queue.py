@@ -5,9 +5,9 @@ from typing import Any, cast
 
 import pytest
 
+from penstock.core.byte_size import ByteSize
 from penstock.core.errors import Overloaded
 from penstock.core.messages import InferRequest
-from penstock.repository.byte_size import ByteSize
 from penstock.repository.manifest import Queue
 from penstock.scheduler.request_queue import RequestQueue, Waiting
 

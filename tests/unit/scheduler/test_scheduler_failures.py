@@ -27,19 +27,22 @@ from .playing import (
 )
 
 WRONG = {
-    "rows": (pairs(1, 2), "the model answered 2 rows in output 'x', expected 1"),
-    "name": (pairs(1, name="y"), "the model answered the outputs ['y'], expected ['x']"),
+    "rows": (pairs(1, 2), "'m' version 3: the model answered 2 rows in output 'x', expected 1"),
+    "name": (
+        pairs(1, name="y"),
+        "'m' version 3: the model answered the outputs ['y'], expected ['x']",
+    ),
     "shape": (
         Tensor("x", DType.FP32, np.zeros((1, 3), np.float32)),
-        "the model answered output 'x' as FP32 [1, 3], expected FP32 [-1, 2]",
+        "'m' version 3: the model answered output 'x' as FP32 [1, 3], expected FP32 [-1, 2]",
     ),
     "rank": (
         Tensor("x", DType.FP32, np.zeros(2, np.float32)),
-        "the model answered output 'x' as FP32 [2], expected FP32 [-1, 2]",
+        "'m' version 3: the model answered output 'x' as FP32 [2], expected FP32 [-1, 2]",
     ),
     "datatype": (
         Tensor("x", DType.INT32, np.zeros((1, 2), np.int32)),
-        "the model answered output 'x' as INT32 [1, 2], expected FP32 [-1, 2]",
+        "'m' version 3: the model answered output 'x' as INT32 [1, 2], expected FP32 [-1, 2]",
     ),
 }
 
@@ -51,7 +54,7 @@ def test_an_oversized_request_fails_as_one_and_leaves_nothing_behind() -> None:
         reply = sent(scheduler, ask(*range(6)))
         await settle()
         instance.finish(ModelFailed("no"))
-        with pytest.raises(ModelFailed, match=r"^no$"):
+        with pytest.raises(ModelFailed, match=r"^'m' version 3: no$"):
             await reply
         assert scheduler.stats.queue_requests == 0
         instance.finish()
@@ -111,7 +114,7 @@ def test_a_failing_batch_is_tried_again_one_by_one() -> None:
             instance.finish()
         results = await asyncio.gather(*replies, return_exceptions=True)
         assert instance.rows == [1, 3, 1, 1, 1]
-        assert str(results[2]) == "unlucky"
+        assert str(results[2]) == "'m' version 3: unlucky"
         assert [values(results[i]) for i in (0, 1, 3)] == [[0], [1], [3]]
         assert [work.inputs[0].array[0, 0] for work in instance.works[2:]] == [1, 13, 3]
 
@@ -173,7 +176,9 @@ def test_a_refusal_of_a_row_nobody_brought_is_the_models_fault(warm_up_ns: int) 
         await settle()
         if instance.is_busy:
             instance.finish()
-        with pytest.raises(ModelFailed, match=r"^the model refused row 7 of a batch of 1 rows$"):
+        with pytest.raises(
+            ModelFailed, match=r"^'m' version 3: the model refused row 7 of a batch of 1 rows$"
+        ):
             await reply
 
     play(scene())
@@ -184,7 +189,7 @@ def test_a_fast_model_that_fails() -> None:
         scheduler = schedule(
             puppet(answer=lambda _: ModelFailed("no"), can_inline=True), warm_up_ns=1000
         )
-        with pytest.raises(ModelFailed, match=r"^no$"):
+        with pytest.raises(ModelFailed, match=r"^'m' version 3: no$"):
             await scheduler.infer(ask(1))
         assert scheduler.stats.outcomes == {"model_failed": 1}
 

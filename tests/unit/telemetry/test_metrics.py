@@ -6,6 +6,7 @@ from penstock.core.ids import ServableId
 from penstock.core.status import VersionState, VersionStatus
 from penstock.telemetry.metrics import METRICS, MetricsPage
 from penstock.telemetry.stats import EdgeStats, ModelStats
+from penstock.telemetry.store_stats import StoreStats
 
 
 def page() -> MetricsPage:
@@ -13,10 +14,18 @@ def page() -> MetricsPage:
     stats.executed(4, 1_000, 2_000_000, 1_000)
     stats.answered(4, 3_000_000, 1_000_000)
     stats.failed("overloaded", 5)
+    stats.cache_missed(10_000)
     stats.queue_requests, stats.queue_bytes, stats.instances, stats.busy = 2, 64, 3, 1
     stats.inline, stats.load_s = True, 1.5
     edge = EdgeStats()
     edge.reject("grpc", "not_found")
+    store = StoreStats("predictions")
+    store.lookups["hit"], store.written, store.pending_items, store.pending_bytes = 7, 3, 2, 99
+    store.failed("read", "timeout")
+    store.drop("queue_full", 4)
+    store.is_open["write"] = True
+    store.read_ns.observe(300_000)
+    edge.stores.append(store)
     statuses = [VersionStatus(ServableId("m", 3), VersionState.READY)]
     return MetricsPage(lambda: [stats, odd], lambda: statuses, edge)
 
@@ -70,6 +79,29 @@ def test_the_numbers() -> None:
     assert of("penstock_batch_size_rows_bucket", le="4.0") == 1
     rejected = ("penstock_rejected_requests_total", (("code", "not_found"), ("protocol", "grpc")))
     assert seen[rejected] == 1
+
+
+def test_the_numbers_of_a_store() -> None:
+    seen = samples()
+
+    def of(name: str, **labels: str) -> float:
+        return seen[name, tuple(sorted((("store", "predictions"), *labels.items())))]
+
+    assert of("penstock_store_lookups_total", outcome="hit") == 7
+    assert of("penstock_store_lookups_total", outcome="miss") == 0
+    assert of("penstock_store_errors_total", operation="read", fault="timeout") == 1
+    assert of("penstock_store_written_total") == 3
+    assert of("penstock_store_dropped_total", reason="queue_full") == 4
+    assert of("penstock_store_pending_items") == 2
+    assert of("penstock_store_pending_bytes") == 99
+    assert of("penstock_store_breaker_open", operation="write") == 1
+    assert of("penstock_store_breaker_open", operation="read") == 0
+    assert of("penstock_store_read_duration_seconds_count") == 1
+    assert of("penstock_store_read_duration_seconds_bucket", le="0.0005") == 1
+    cache = "penstock_response_cache_requests_total"
+    m = (("model", "m"), ("version", "3"))
+    assert seen[cache, tuple(sorted((*m, ("outcome", "miss"))))] == 1
+    assert seen[cache, tuple(sorted((*m, ("outcome", "hit"))))] == 0
 
 
 def test_names_are_escaped() -> None:

@@ -31,7 +31,7 @@ def print_banner(server: RunningServer) -> None:
             _tensors(info.signature.inputs),
             _tensors(info.signature.outputs),
         )
-    console.print(table)
+    console.print(table if models else "no model serves")
     for status in service.manager.statuses():
         if status.state is VersionState.FAILED:
             console.print(f"failed: {status.id.says(status.reason)}", style="red", markup=False)

@@ -54,10 +54,15 @@ def doctor(
 
 def _rows(settings: Any, origins: dict[str, str]) -> list[dict[str, Any]]:
     from penstock.app.load_settings import setting_values
+    from penstock.stores.store_url import without_password
 
+    shown = {
+        name: without_password(value) if isinstance(value, str) else value
+        for name, value in setting_values(settings).items()
+    }
     return [
         {"name": name, "value": value, "origin": origins.get(name, "default")}
-        for name, value in setting_values(settings).items()
+        for name, value in shown.items()
     ]
 
 

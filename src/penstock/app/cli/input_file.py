@@ -166,12 +166,26 @@ def _read_csv(content: bytes, where: str, delimiter: str) -> Columns:
             rows.append(row)
     except csv.Error as err:
         raise InvalidArgument(f"{where}:{reader.line_num}: not valid CSV: {err}") from err
+    if _are_numbers(header):
+        raise InvalidArgument(
+            f"{where}:1: the first line must hold column names, got {', '.join(header[:4])}"
+        )
     if len(set(header)) != len(header):
         raise InvalidArgument(f"{where}: two columns of one name in {header}")
     if not rows:
         raise InvalidArgument(f"{where}: a header but no rows")
     columns = {name: [_cell(row[i]) for row in rows] for i, name in enumerate(header)}
     return Columns(columns, len(rows))
+
+
+def _are_numbers(header: list[str]) -> bool:
+    """Whether a first line is a row of numbers; 0, 1, 2 ... are names, such as pandas gives."""
+    if header == [str(position) for position in range(len(header))]:
+        return False
+    try:
+        return bool([float(name) for name in header])
+    except ValueError:
+        return False
 
 
 def _cell(text: str) -> Any:

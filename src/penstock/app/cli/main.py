@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
+from penstock import __version__
 from penstock.app.cli.doctor import doctor
 from penstock.app.cli.models import models_app
+from penstock.app.cli.options import PlainCommand
 from penstock.app.cli.predict import predict
 from penstock.app.cli.serve import serve_command
 from penstock.core.errors import ConfigError, PenstockError
@@ -20,10 +23,28 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-app.command("serve")(serve_command)
-app.command("predict")(predict)
-app.command("doctor")(doctor)
+app.command("serve", cls=PlainCommand)(serve_command)
+app.command("predict", cls=PlainCommand)(predict)
+app.command("doctor", cls=PlainCommand)(doctor)
 app.add_typer(models_app, name="models")
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        print(f"penstock {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_tell_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    del version  # its callback has dealt with it
 
 
 def main() -> None:

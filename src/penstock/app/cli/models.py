@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +11,7 @@ import typer
 from penstock.app.cli.options import (
     DEFAULT_URL,
     JsonOption,
+    PlainCommand,
     TimeoutOption,
     UrlOption,
     VersionOption,
@@ -31,7 +33,7 @@ _TIMEOUT_S = 30.0
 _LOAD_TIMEOUT_S = 300.0
 
 
-@models_app.command("list")
+@models_app.command("list", cls=PlainCommand)
 def list_models(
     url: UrlOption = DEFAULT_URL,
     as_json: JsonOption = False,
@@ -50,7 +52,7 @@ def list_models(
         print_lines(index_table(entries))
 
 
-@models_app.command("show")
+@models_app.command("show", cls=PlainCommand)
 def show_model(
     name: NameArgument,
     version: VersionOption = "",
@@ -76,7 +78,7 @@ def show_model(
         print_lines(*model_page(told, client.url, version))
 
 
-@models_app.command("load")
+@models_app.command("load", cls=PlainCommand)
 def load_model(
     name: NameArgument,
     config: Annotated[
@@ -100,7 +102,7 @@ def load_model(
     _tell_state(client, name, as_json)
 
 
-@models_app.command("unload")
+@models_app.command("unload", cls=PlainCommand)
 def unload_model(
     name: NameArgument,
     url: UrlOption = DEFAULT_URL,
@@ -116,7 +118,7 @@ def unload_model(
     _tell_state(client, name, as_json)
 
 
-@models_app.command("ready")
+@models_app.command("ready", cls=PlainCommand)
 def model_ready(
     name: NameArgument,
     version: VersionOption = "",
@@ -126,11 +128,14 @@ def model_ready(
 ) -> None:
     """Say whether a model answers predictions; exit status 0 if so, else 1."""
     from penstock.app.cli.server_client import model_path
+    from penstock.core.errors import NotReady
 
-    reply = _client(url, timeout_s).request(
-        "GET", f"{model_path(name, version)}/ready", accept=frozenset((200, 503))
-    )
+    client, path = _client(url, timeout_s), model_path(name, version)
+    reply = client.request("GET", f"{path}/ready", accept=frozenset((200, 503)))
     ready = reply.status == 200
+    if not ready and not as_json:
+        with contextlib.suppress(NotReady):
+            client.get(path)  # where there is no such model or label, it says so
     if as_json:
         print_json({"name": name, "ready": ready})
     else:

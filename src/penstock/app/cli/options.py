@@ -7,7 +7,9 @@ import re
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
+import click
 import typer
+from typer.core import TyperCommand
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,6 +32,14 @@ TimeoutOption = Annotated[
 
 _PIPE_WIDTH = 4000
 _NUMBERS = re.compile(r'\[\n([^\[\]{}"]*)\n *\]')
+
+
+class PlainCommand(TyperCommand):
+    """A command whose help is plain text: Typer escapes brackets for Rich, which is off."""
+
+    def get_help(self, ctx: click.Context) -> str:
+        """The text of ``--help``."""
+        return super().get_help(ctx).replace("\\[", "[")
 
 
 def console() -> Console:

@@ -58,6 +58,11 @@ def serve_command(
     }
     flags |= {name: value for name, value in given.items() if value is not None}
     settings, _ = load_settings(config=config, environ=os.environ, flags=flags)
+    if load_model and settings.model_control != "explicit":
+        raise ConfigError(
+            "--load-model needs --model-control explicit: "
+            f"with '{settings.model_control}' the files say what is loaded"
+        )
     import uvloop
 
     from penstock.app.serve import serve

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from penstock.repository.byte_size import ByteSize
+from penstock.core.byte_size import ByteSize
 
 
 @pytest.mark.parametrize(
