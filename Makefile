@@ -3,9 +3,10 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/.stamp
+HUGGINGFACE := .venv-huggingface
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-digits serve test test-slow lint types bench docs
+.PHONY: help setup demo demo-digits serve packages test test-huggingface test-slow lint types bench docs
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 20
@@ -13,12 +14,13 @@ help:  ## list the targets
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[onnx,image,otel]' --group dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[onnx,image,otel,redis,tweet-sentiment]' --group dev
 	touch $@
 
 setup: $(STAMP)  ## make .venv with Penstock, its extras and the tools of its developers
 
-demo: demo-digits  ## show what it does
+demo: $(STAMP)  ## run the tweet sentiment service on its archive: inferences, a trend, top authors
+	$(BIN)/python -m apps.tweet_sentiment.demo
 
 demo-digits: $(STAMP)  ## serve two models of digits and ask them over REST and gRPC
 	$(BIN)/python examples/digits/demo.py
@@ -26,8 +28,21 @@ demo-digits: $(STAMP)  ## serve two models of digits and ask them over REST and 
 serve: $(STAMP)  ## serve the models of this repository on 8080 (REST) and 8081 (gRPC)
 	$(BIN)/penstock serve models
 
-test: $(STAMP)  ## all tests but the slow ones
+packages:
+	tools/debian_packages.sh redis-server chromium
+
+test: $(STAMP) packages  ## all tests but the slow ones; installs redis-server and chromium if missing
 	$(BIN)/python -m pytest -m "not slow"
+
+$(HUGGINGFACE)/.stamp: pyproject.toml
+	test -x $(HUGGINGFACE)/bin/python || $(PYTHON) -m venv $(HUGGINGFACE)
+	$(HUGGINGFACE)/bin/python -m pip install --quiet --disable-pip-version-check 'torch==2.13.0'
+	$(HUGGINGFACE)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[huggingface]' \
+		'transformers==5.23.0' hypothesis pytest pytest-asyncio pytest-timeout
+	touch $@
+
+test-huggingface: $(HUGGINGFACE)/.stamp  ## the tests that need torch and transformers, in an environment of their own
+	$(HUGGINGFACE)/bin/python -m pytest tests/unit/runtime/test_huggingface_runtime.py
 
 test-slow: $(STAMP)  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow

@@ -10,7 +10,18 @@ from types import MappingProxyType
 RUNTIME_BY_ENDING: Mapping[str, str] = MappingProxyType({".onnx": "onnx", ".py": "python"})
 """The endings this version can serve, and the runtime of each."""
 
-PREFERRED_NAMES = ("model.onnx", "model.py")
+HUB_FILE_NAME = "model.hub"
+"""A file of one line, ``owner/name`` or ``owner/name@revision``: a model on a model hub."""
+
+SAVED_CONFIG_NAME = "config.json"
+"""With weights beside it, a saved transformers model."""
+
+RUNTIME_BY_NAME: Mapping[str, str] = MappingProxyType(
+    {HUB_FILE_NAME: "huggingface", SAVED_CONFIG_NAME: "huggingface"}
+)
+"""Names that are artifacts whatever their ending, and the runtime of each."""
+
+PREFERRED_NAMES = ("model.onnx", "model.py", HUB_FILE_NAME)
 """Names that win where a folder holds several files that could be the model."""
 
 FOREIGN_ENDINGS: Mapping[str, str] = MappingProxyType(
@@ -38,7 +49,7 @@ FOREIGN_ENDINGS: Mapping[str, str] = MappingProxyType(
 )
 """Endings that are models, but of no runtime of this version, and whose they are."""
 
-RUNTIMES = tuple(dict.fromkeys(RUNTIME_BY_ENDING.values()))
+RUNTIMES = tuple(dict.fromkeys((*RUNTIME_BY_ENDING.values(), *RUNTIME_BY_NAME.values())))
 """The names a manifest's ``runtime`` may have."""
 
 
@@ -74,22 +85,30 @@ def choose_artifact(
     """
     if entry is not None:
         return _by_entry(files, entry, runtime)
-    known = sorted(f for f in files if "/" not in f and _ending(f) in RUNTIME_BY_ENDING)
-    fitting = [f for f in known if runtime in (None, RUNTIME_BY_ENDING[_ending(f)])]
+    known = {f: r for f in sorted(files) if "/" not in f and (r := _runtime_of(f, files))}
+    fitting = [f for f, its_runtime in known.items() if runtime in (None, its_runtime)]
     preferred = [f for f in fitting if f in PREFERRED_NAMES]
-    candidates = preferred or fitting
+    others = [f for f in fitting if f != SAVED_CONFIG_NAME]
+    candidates = preferred or others or fitting
     if len(candidates) == 1:
-        return Artifact(candidates[0], RUNTIME_BY_ENDING[_ending(candidates[0])])
+        return Artifact(candidates[0], known[candidates[0]])
     if candidates:
         return f"several files could be the model: {_some(candidates)}; name one in 'entry'"
     if known:
-        return f"'runtime: {runtime}' does not run {_some(known)}"
+        return f"'runtime: {runtime}' does not run {_some(list(known))}"
     return _none_found(files, runtime)
 
 
 def refuse_ending(name: str) -> str:
     """Why a file of this name cannot be served at all."""
     ending = _ending(name)
+    if name in RUNTIME_BY_NAME:
+        return f"'{name}' is one file of a model: serve the folder it is in"
+    if ending == ".safetensors" or _is_pickled(name):
+        return (
+            f"'{PurePosixPath(name).name}' is a model's weights alone: a saved transformers model "
+            f"has its {SAVED_CONFIG_NAME} and its tokenizer beside them; serve the folder of all"
+        )
     maker = f" ({FOREIGN_ENDINGS[ending]})" if ending in FOREIGN_ENDINGS else ""
     return (
         f"no runtime for '{ending or name}'{maker} in this version, which serves {_served()}: "
@@ -99,13 +118,15 @@ def refuse_ending(name: str) -> str:
 
 def is_model_file(name: str) -> bool:
     """Whether the ending is a model's, of a runtime of this version or not."""
-    return _ending(name) in RUNTIME_BY_ENDING or _ending(name) in FOREIGN_ENDINGS
+    is_known = _ending(name) in RUNTIME_BY_ENDING or _ending(name) in FOREIGN_ENDINGS
+    return is_known or name == HUB_FILE_NAME or _is_pickled(name)
 
 
 def _by_entry(files: Sequence[str], entry: str, runtime: str | None) -> Artifact | str:
     path, class_name = split_class(entry)
     path = str(PurePosixPath(path))
-    actual = RUNTIME_BY_ENDING.get(_ending(path))
+    name = PurePosixPath(path).name
+    actual = RUNTIME_BY_NAME.get(name) or RUNTIME_BY_ENDING.get(_ending(path))
     if path not in files:
         return f"'entry: {entry}' is not there; found: {_some(files)}"
     if actual is None:
@@ -124,7 +145,12 @@ def split_class(text: str) -> tuple[str, str | None]:
 
 
 def _none_found(files: Sequence[str], runtime: str | None) -> str:
-    foreign = sorted(f for f in files if _ending(f) in FOREIGN_ENDINGS)
+    foreign = sorted(f for f in files if _ending(f) in FOREIGN_ENDINGS or _is_pickled(f))
+    if runtime == "huggingface":
+        return (
+            f"no artifact: expected {HUB_FILE_NAME}, or {SAVED_CONFIG_NAME} and *.safetensors "
+            f"as save_pretrained writes them; found: {_some(files)}"
+        )
     if foreign:
         return refuse_ending(foreign[0])
     endings = [e for e, name in RUNTIME_BY_ENDING.items() if runtime in (None, name)]
@@ -133,6 +159,22 @@ def _none_found(files: Sequence[str], runtime: str | None) -> str:
         f"no artifact: expected {' or '.join(names)}, or one file ending in "
         f"{' or '.join(endings)}; found: {_some(files)}"
     )
+
+
+def _runtime_of(name: str, files: Sequence[str]) -> str | None:
+    """The runtime of a file among others; None: it is no artifact."""
+    if name != SAVED_CONFIG_NAME:
+        return RUNTIME_BY_NAME.get(name) or RUNTIME_BY_ENDING.get(_ending(name))
+    has_weights = any(
+        "/" not in f and (_ending(f) == ".safetensors" or _is_pickled(f)) for f in files
+    )
+    return RUNTIME_BY_NAME[name] if has_weights else None
+
+
+def _is_pickled(path: str) -> bool:
+    """Whether it is the weights file of older transformers, which its runtime refuses."""
+    name = PurePosixPath(path).name
+    return name.startswith("pytorch_model") and name.endswith(".bin")
 
 
 def _served() -> str:

@@ -42,12 +42,14 @@ class RuntimeEntry:
     Attributes:
         module, class_name: imported when the first model asks for it.
         requires: the package it imports; None: nothing beyond the base install.
+        further: other packages it imports, which the same command brings.
         install: the command that brings it.
     """
 
     module: str
     class_name: str
     requires: str | None = None
+    further: tuple[str, ...] = ()
     install: str = ""
 
 
@@ -59,6 +61,13 @@ RUNTIMES: Mapping[str, RuntimeEntry] = {
         install="pip install 'penstock[onnx]'",
     ),
     "python": RuntimeEntry("penstock.runtime.python_runtime", "PythonRuntime"),
+    "huggingface": RuntimeEntry(
+        "penstock.runtime.huggingface_runtime",
+        "HuggingFaceRuntime",
+        requires="transformers",
+        further=("torch", "huggingface_hub"),
+        install="pip install 'penstock[huggingface]'",
+    ),
 }
 """Every runtime by the name a manifest uses."""
 
@@ -76,9 +85,9 @@ def find_runtime(name: str) -> Runtime:
     try:
         module = importlib.import_module(entry.module)
     except ModuleNotFoundError as err:
-        if err.name is None or err.name != entry.requires:
+        if err.name is None or err.name not in (entry.requires, *entry.further):
             raise
         raise LoadFailed(
-            f"runtime '{name}' needs the package '{entry.requires}': {entry.install}"
+            f"runtime '{name}' needs the package '{err.name}': {entry.install}"
         ) from err
     return cast(Runtime, getattr(module, entry.class_name)())
