@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, cast
 from penstock import __version__
 from penstock.app.memory import available_memory
 from penstock.app.model_loader import ModelLoader
-from penstock.app.settings import LifecycleSettings, Settings
-from penstock.core.clock import SystemClock
+from penstock.app.settings import LifecycleSettings, ResponseCacheSettings, Settings
+from penstock.core.clock import Clock, SystemClock
+from penstock.core.loader import Loader
 from penstock.core.messages import InferRequest, InferResponse
 from penstock.core.servable import InferenceClient
 from penstock.lifecycle.harness import LoadOptions
@@ -31,6 +32,7 @@ from penstock.telemetry.stats import EdgeStats
 from penstock.telemetry.trace import open_telemetry
 
 if TYPE_CHECKING:
+    from penstock.app.cached_loader import SharedStore
     from penstock.server.api import Api
 
 
@@ -84,8 +86,12 @@ def build(paths: Sequence[str], settings: Settings, switch: LevelSwitch) -> Asse
     client = _LateClient()
     blocking = BlockingClient(client, loop)
 
-    def make_loader(artifact: ArtifactRef) -> ModelLoader:
-        return ModelLoader(artifact, client=blocking, stats=stats, clock=clock)
+    answers = _answers(settings.response_cache, clock, edge)
+
+    def make_loader(artifact: ArtifactRef) -> Loader:
+        loader = ModelLoader(artifact, client=blocking, stats=stats, clock=clock)
+        options = artifact.manifest.response_cache
+        return loader if options is None else answers().loader(loader, artifact, options)
 
     async def scan() -> Sequence[StoredModel]:
         return await asyncio.to_thread(source.scan)
@@ -112,6 +118,28 @@ def build(paths: Sequence[str], settings: Settings, switch: LevelSwitch) -> Asse
         service.recorders.append(open_telemetry(clock))
     http_app = HttpApp(service, lambda: api().routes, settings.http.limits)
     return Assembly(source, control, service, api, http_app)
+
+
+def _answers(
+    settings: ResponseCacheSettings, clock: Clock, edge: EdgeStats
+) -> Callable[[], SharedStore]:
+    """The store of cached models, made for the first of them.
+
+    Raises:
+        ConfigError: the URL is wrong.
+    """
+    if settings != ResponseCacheSettings():
+        from penstock.stores.store_url import parse_store_url
+
+        parse_store_url(settings.url)
+
+    @functools.cache
+    def made() -> SharedStore:
+        from penstock.app.cached_loader import SharedStore
+
+        return SharedStore(settings, clock, edge)
+
+    return made
 
 
 def _manager_options(settings: LifecycleSettings) -> ManagerOptions:

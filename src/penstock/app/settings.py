@@ -107,6 +107,19 @@ class LifecycleSettings(_Strict, frozen=True):
     max_backoff_s: NonNegative = 30.0
 
 
+class ResponseCacheSettings(_Strict, frozen=True):
+    """Where answers are kept of models whose model.yaml has a ``response_cache``.
+
+    Attributes:
+        url: the store: ``memory://?max_bytes=256MiB``, ``sqlite:///file.db``,
+            ``redis://host:6379/0``, ``rediss://...`` or ``unix:///path/to/socket``.
+        timeout_s: the longest a request waits for the store, in seconds; then it is computed.
+    """
+
+    url: str = "memory://?max_bytes=256MiB"
+    timeout_s: Positive = 0.05
+
+
 class Settings(_Strict, frozen=True):
     """Everything a server can be told, beside its models.
 
@@ -121,6 +134,7 @@ class Settings(_Strict, frozen=True):
         grpc: the gRPC door.
         watch: how the repository is watched.
         lifecycle: how versions are loaded and replaced.
+        response_cache: where answers are kept that are given again.
         telemetry: logs, metrics, traces.
     """
 
@@ -133,4 +147,5 @@ class Settings(_Strict, frozen=True):
     grpc: GrpcSettings = GrpcSettings()
     watch: WatchSettings = WatchSettings()
     lifecycle: LifecycleSettings = LifecycleSettings()
+    response_cache: ResponseCacheSettings = ResponseCacheSettings()
     telemetry: TelemetrySettings = TelemetrySettings()

@@ -16,6 +16,7 @@ from penstock.telemetry.stats import (
     Histogram,
     ModelStats,
 )
+from penstock.telemetry.store_stats import StoreStats
 
 _NS = 1e9
 
@@ -54,7 +55,12 @@ REJECTED = MetricSpec(
     ("protocol", "code"),
     "Requests that ended before they reached a model, by error code.",
 )
-ROWS = MetricSpec("penstock_rows_total", "counter", _VERSION, "Rows answered.")
+ROWS = MetricSpec(
+    "penstock_rows_total",
+    "counter",
+    _VERSION,
+    "Rows answered by the model; what the response cache answered is not among them.",
+)
 REQUEST_SECONDS = MetricSpec(
     "penstock_request_duration_seconds",
     "histogram",
@@ -115,6 +121,60 @@ STATE = MetricSpec(
     "1 for the state a version is in: new, loading, ready, unloading, unloaded or failed.",
 )
 
+CACHE = MetricSpec(
+    "penstock_response_cache_requests_total",
+    "counter",
+    (*_VERSION, "outcome"),
+    "Requests to a model with a response cache: hit (answered without the model) or miss.",
+)
+STORE_LOOKUPS = MetricSpec(
+    "penstock_store_lookups_total",
+    "counter",
+    ("store", "outcome"),
+    "Keys looked up: hit, miss (computed) or shared (computed by another request meanwhile).",
+)
+STORE_ERRORS = MetricSpec(
+    "penstock_store_errors_total",
+    "counter",
+    ("store", "operation", "fault"),
+    "Reads and writes that failed, by what is wrong with the store.",
+)
+STORE_WRITTEN = MetricSpec(
+    "penstock_store_written_total", "counter", ("store",), "Items written in the background."
+)
+STORE_DROPPED = MetricSpec(
+    "penstock_store_dropped_total",
+    "counter",
+    ("store", "reason"),
+    "Items that were never written: queue_full, not_drained, closed, or what the store said.",
+)
+STORE_PENDING_ITEMS = MetricSpec(
+    "penstock_store_pending_items", "gauge", ("store",), "Items that wait to be written now."
+)
+STORE_PENDING_BYTES = MetricSpec(
+    "penstock_store_pending_bytes", "gauge", ("store",), "Bytes that wait to be written now."
+)
+STORE_OPEN = MetricSpec(
+    "penstock_store_breaker_open",
+    "gauge",
+    ("store", "operation"),
+    "1 while the circuit breaker keeps reads or writes from a failing store, else 0.",
+)
+STORE_READ_SECONDS = MetricSpec(
+    "penstock_store_read_duration_seconds",
+    "histogram",
+    ("store",),
+    "One lookup, of any number of keys, that did not fail.",
+    _LATENCY_S,
+)
+STORE_WRITE_SECONDS = MetricSpec(
+    "penstock_store_write_duration_seconds",
+    "histogram",
+    ("store",),
+    "One background write of a batch that did not fail.",
+    _LATENCY_S,
+)
+
 METRICS: tuple[MetricSpec, ...] = (
     REQUESTS,
     REJECTED,
@@ -131,6 +191,16 @@ METRICS: tuple[MetricSpec, ...] = (
     INLINE,
     LOAD_SECONDS,
     STATE,
+    CACHE,
+    STORE_LOOKUPS,
+    STORE_ERRORS,
+    STORE_WRITTEN,
+    STORE_DROPPED,
+    STORE_PENDING_ITEMS,
+    STORE_PENDING_BYTES,
+    STORE_OPEN,
+    STORE_READ_SECONDS,
+    STORE_WRITE_SECONDS,
 )
 """All of them; docs/metrics.md is checked against this."""
 
@@ -141,6 +211,21 @@ _GAUGES: tuple[tuple[MetricSpec, Callable[[ModelStats], float]], ...] = (
     (INSTANCES_BUSY, lambda s: s.busy),
     (INLINE, lambda s: s.inline),
     (LOAD_SECONDS, lambda s: s.load_s),
+)
+_STORE_COUNTS: tuple[
+    tuple[MetricSpec, Callable[[StoreStats], Iterable[tuple[tuple[str, ...], float]]]], ...
+] = (
+    (STORE_LOOKUPS, lambda s: (((outcome,), n) for outcome, n in s.lookups.items())),
+    (STORE_ERRORS, lambda s: sorted(s.errors.items())),
+    (STORE_WRITTEN, lambda s: [((), s.written)]),
+    (STORE_DROPPED, lambda s: (((reason,), n) for reason, n in sorted(s.dropped.items()))),
+    (STORE_PENDING_ITEMS, lambda s: [((), s.pending_items)]),
+    (STORE_PENDING_BYTES, lambda s: [((), s.pending_bytes)]),
+    (STORE_OPEN, lambda s: (((operation,), is_open) for operation, is_open in s.is_open.items())),
+)
+_STORE_HISTOGRAMS: tuple[tuple[MetricSpec, Callable[[StoreStats], Histogram]], ...] = (
+    (STORE_READ_SECONDS, lambda s: s.read_ns),
+    (STORE_WRITE_SECONDS, lambda s: s.write_ns),
 )
 _HISTOGRAMS: tuple[tuple[MetricSpec, Callable[[ModelStats], Histogram], float], ...] = (
     (REQUEST_SECONDS, lambda s: s.request_ns, _NS),
@@ -183,8 +268,12 @@ class MetricsPage:
     def collect(self) -> Iterator[Any]:
         """All metric families with the numbers of now."""
         models = list(self._models())
-        requests, rows = _family(REQUESTS), _family(ROWS)
+        yield from _stores(self._edge.stores)
+        requests, rows, cache = _family(REQUESTS), _family(ROWS), _family(CACHE)
         for stats in models:
+            if stats.cache_hits or stats.cache_misses:
+                cache.add_metric([stats.name, str(stats.version), "hit"], stats.cache_hits)
+                cache.add_metric([stats.name, str(stats.version), "miss"], stats.cache_misses)
             for outcome, count in sorted(stats.outcomes.items()):
                 requests.add_metric([stats.name, str(stats.version), outcome], count)
             rows.add_metric([stats.name, str(stats.version)], stats.rows)
@@ -193,7 +282,7 @@ class MetricsPage:
             rejected.add_metric([protocol, code], count)
         for status in self._statuses():
             state.add_metric([status.id.name, str(status.id.version), status.state], 1)
-        yield from (requests, rejected, rows, state)
+        yield from (requests, rejected, rows, cache, state)
         for spec, read in _GAUGES:
             gauge = _family(spec)
             for stats in models:
@@ -205,6 +294,21 @@ class MetricsPage:
                 buckets, total = _buckets(of(stats), spec, unit)
                 family.add_metric([stats.name, str(stats.version)], buckets, total)
             yield family
+
+
+def _stores(stores: Iterable[StoreStats]) -> Iterator[Any]:
+    """The metric families of the stores."""
+    for spec, counts in _STORE_COUNTS:
+        family = _family(spec)
+        for stats in stores:
+            for labels, value in counts(stats):
+                family.add_metric([stats.name, *labels], value)
+        yield family
+    for spec, of in _STORE_HISTOGRAMS:
+        family = _family(spec)
+        for stats in stores:
+            family.add_metric([stats.name], *_buckets(of(stats), spec, _NS))
+        yield family
 
 
 def _family(spec: MetricSpec) -> Any:

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from penstock.telemetry.store_stats import StoreStats
 
 
 class Histogram:
@@ -119,7 +122,9 @@ class ModelStats:
         batch_rows: rows per execution.
         merge_ns, split_ns: sums over executions.
         fail_ns: sum over failed requests.
-        rows: rows answered.
+        cache_hits, cache_hit_ns: requests that the response cache answered, and the time it took.
+        cache_misses, cache_miss_ns: those it could not answer, and what it added to their time.
+        rows: rows the model answered.
         last_wall_ns: wall clock of the last answered request.
         queue_requests, queue_bytes: what waits now.
         busy: instances computing now.
@@ -139,6 +144,8 @@ class ModelStats:
         self.execute_ns = Histogram(LATENCY_BOUNDS_NS)
         self.batch_rows = Histogram(BATCH_BOUNDS_ROWS)
         self.fail_ns = 0
+        self.cache_hits = self.cache_hit_ns = 0
+        self.cache_misses = self.cache_miss_ns = 0
         self.rows = 0
         self.last_wall_ns = 0
         self.queue_requests = 0
@@ -168,6 +175,19 @@ class ModelStats:
         self.request_ns.observe(request_ns)
         self.queue_ns.observe(queue_ns)
 
+    def cache_hit(self, request_ns: int, lookup_ns: int) -> None:
+        """Count one request that was answered without the model."""
+        self.outcomes["ok"] = self.outcomes.get("ok", 0) + 1
+        self.request_ns.observe(request_ns)
+        self.queue_ns.observe(0)
+        self.cache_hits += 1
+        self.cache_hit_ns += lookup_ns
+
+    def cache_missed(self, added_ns: int) -> None:
+        """Count one request that the cache had no answer for; ``answered`` counts the rest."""
+        self.cache_misses += 1
+        self.cache_miss_ns += added_ns
+
     def failed(self, code: str, request_ns: int) -> None:
         """Count one request that ended in an error of this code."""
         self.outcomes[code] = self.outcomes.get(code, 0) + 1
@@ -193,8 +213,8 @@ class ModelStats:
             compute_input=StatDuration(count, merge_ns),
             compute_infer=StatDuration(count, execute_ns),
             compute_output=StatDuration(count, split_ns),
-            cache_hit=StatDuration(),
-            cache_miss=StatDuration(),
+            cache_hit=StatDuration(self.cache_hits, self.cache_hit_ns),
+            cache_miss=StatDuration(self.cache_misses, self.cache_miss_ns),
             batches=tuple(
                 BatchStat(
                     rows,
@@ -208,14 +228,16 @@ class ModelStats:
 
 
 class EdgeStats:
-    """What happened to requests that never reached a model. Owned by the event loop's thread.
+    """What happened around the models. Owned by the event loop's thread.
 
     Attributes:
-        rejected: requests by (protocol, error code).
+        rejected: requests that never reached a model, by (protocol, error code).
+        stores: the numbers of the key-value stores that are open.
     """
 
     def __init__(self) -> None:
         self.rejected: dict[tuple[str, str], int] = {}
+        self.stores: list[StoreStats] = []
 
     def reject(self, protocol: str, code: str) -> None:
         """Count one."""

@@ -113,8 +113,8 @@ def _runtimes() -> Iterator[Check]:
         label = f"runtime {name}"
         if entry.requires is None:
             yield Check(label, "ok", "needs no further package")
-        elif not _is_installed(entry.requires):
-            yield Check(label, "missing", f"{entry.requires} is not installed", entry.install)
+        elif missing := [n for n in (entry.requires, *entry.further) if not _is_installed(n)]:
+            yield Check(label, "missing", f"{missing[0]} is not installed", entry.install)
         else:
             version = _version(entry.requires) or _version(f"{entry.requires}-gpu") or "installed"
             yield Check(label, "ok", f"{entry.requires} {version}")

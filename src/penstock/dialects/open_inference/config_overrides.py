@@ -15,6 +15,7 @@ _RUNTIMES = {
     "onnxruntime_onnx": "onnx",
     "onnx": "onnx",
     "python": "python",
+    "huggingface": "huggingface",
     "": None,
 }
 _NOT_OFFERED = frozenset(

@@ -1,0 +1,1 @@
+"""The router: canonical requests and the response cache."""

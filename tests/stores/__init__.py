@@ -1,0 +1,1 @@
+"""The stores: contract, laws, faults of real servers."""
