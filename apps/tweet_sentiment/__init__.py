@@ -1,0 +1,1 @@
+"""Tweet sentiment: a product built on Penstock's public API."""
