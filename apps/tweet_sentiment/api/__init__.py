@@ -1,0 +1,1 @@
+"""The business API, under ``/api/v1``."""
