@@ -29,7 +29,7 @@ max_batch_size: 4
 batching:
   pad:
     axis: 1
-    bucket_width: 2
+    bucket_width: 6
 instances:
   count: 2
   threads_per_instance: 1

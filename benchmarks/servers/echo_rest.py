@@ -10,7 +10,8 @@ from pathlib import Path
 import uvloop
 
 from penstock.server.exchange import Limits, Reply
-from penstock.server.http_server import HttpServer, bind
+from penstock.server.http_server import HttpServer
+from penstock.server.sockets import bind
 
 
 class Echo:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.repository.manifest import Batching
+from penstock.repository.manifest import Batching, Pad
 from penstock.scheduler.batch_policy import Candidate, Dispatch, WaitUntil, choose_batch
 
 candidates = st.lists(
@@ -11,7 +11,7 @@ candidates = st.lists(
         Candidate,
         rows=st.integers(0, 9),
         key=st.sampled_from([None, (), "other"]),
-        bucket=st.integers(0, 2),
+        length=st.integers(0, 12),
         arrived_ns=st.integers(0, 2_000_000_000),
     ),
     min_size=1,
@@ -20,6 +20,7 @@ candidates = st.lists(
 options = st.builds(
     Batching,
     max_queue_delay_s=st.sampled_from([0.0, 0.5]),
+    pad=st.sampled_from([None, Pad(bucket_width=1), Pad(bucket_width=5)]),
     preferred_batch_sizes=st.lists(st.integers(1, 8), max_size=3).map(tuple),
 )
 NOW_NS = 2_000_000_000
@@ -36,7 +37,9 @@ def test_a_batch(waiting: list[Candidate], options: Batching, max_rows: int) -> 
     assert choice.indices[0] == 0
     assert list(choice.indices) == sorted(set(choice.indices))
     batch = [waiting[index] for index in choice.indices]
-    assert {(c.key, c.bucket) for c in batch} == {(head.key, head.bucket)}
+    assert {c.key for c in batch} == {head.key}
+    if options.pad is not None:
+        assert all(abs(c.length - head.length) <= options.pad.bucket_width for c in batch)
     assert len(batch) == 1 or head.key is not None
     assert sum(c.rows for c in batch) <= max(max_rows, head.rows)
 

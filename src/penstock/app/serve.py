@@ -13,7 +13,7 @@ from typing import Any
 from penstock.app.build import Assembly, build
 from penstock.app.settings import Settings
 from penstock.server.drain import drain
-from penstock.server.http_server import HttpServer, address, bind, free_port, port_of
+from penstock.server.sockets import address, bind, free_port, port_of
 from penstock.telemetry.logs import configure
 
 _PATIENCE = 10
@@ -83,6 +83,8 @@ async def _run(
     if source.done():
         source.result()  # a path is wrong: nothing has started yet
     try:
+        from penstock.server.http_server import HttpServer  # while the first model loads
+
         http = HttpServer(assembly.http_app, listening, settings.http.backlog)
         http.start()
         doors.append(http.stop)

@@ -46,8 +46,8 @@ class Pad(_Strict, frozen=True):
         axis: the axis that varies, counted with the batch dimension as 0; >= 1.
         to_multiple_of: the padded length is rounded up to a multiple of this, for engines that
             like few different shapes.
-        bucket_width: requests share a batch when their lengths fall into one bucket of this
-            width, so that little is computed for padding; >= 1.
+        bucket_width: requests share a batch with the oldest one when their lengths differ from its
+            own by at most this, the nearest first, so that little is computed for padding; >= 1.
         value: the number that fills; BYTES are filled with "".
         inputs: names of the inputs to pad; empty: every input whose axis is free.
     """

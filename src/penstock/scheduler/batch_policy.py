@@ -7,7 +7,7 @@ answer is never "wait": an idle instance takes what is there, and while it is bu
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -21,13 +21,13 @@ class Candidate(NamedTuple):
     Attributes:
         rows: rows it brings, >= 0.
         key: requests merge only with the same key; None: never with another.
-        bucket: length bucket; requests merge only within one.
+        length: size of its padded axis; the same for all where nothing is padded.
         arrived_ns: when it began to wait.
     """
 
     rows: int
     key: Hashable
-    bucket: int
+    length: int
     arrived_ns: int
 
 
@@ -49,7 +49,8 @@ def choose_batch(
     """Choose the next batch.
 
     Law: the oldest request is always in it, so none starves; the rows never exceed ``max_rows``
-    unless the oldest request alone does; all share key and bucket.
+    unless the oldest request alone does; all share its key, and no length differs from its own
+    by more than ``pad.bucket_width``. The nearest lengths come first, the older of equals.
 
     Args:
         waiting: the queue in order, not empty.
@@ -61,16 +62,23 @@ def choose_batch(
     if head.key is None or max_rows <= 1 or len(waiting) == 1:
         return _wait_or((0,), head.rows, head, now_ns, max_rows, options)
     indices, rows = [0], head.rows
-    for index in range(1, len(waiting)):
+    for index in _fitting(waiting, head, options):
         other = waiting[index]
-        if other.key != head.key or other.bucket != head.bucket:
-            continue
         if rows + other.rows <= max_rows:
             indices.append(index)
             rows += other.rows
             if rows == max_rows:
                 break
-    return _wait_or(tuple(indices), rows, head, now_ns, max_rows, options, waiting)
+    return _wait_or(tuple(sorted(indices)), rows, head, now_ns, max_rows, options, waiting)
+
+
+def _fitting(waiting: Sequence[Candidate], head: Candidate, options: Batching) -> Iterable[int]:
+    """Who may share a batch with the oldest request, in the order in which they are asked."""
+    alike = (i for i in range(1, len(waiting)) if waiting[i].key == head.key)
+    if options.pad is None:
+        return alike
+    distances = [(abs(waiting[i].length - head.length), i) for i in alike]
+    return [i for distance, i in sorted(distances) if distance <= options.pad.bucket_width]
 
 
 def _wait_or(

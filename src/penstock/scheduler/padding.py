@@ -18,7 +18,6 @@ class Padding(msgspec.Struct, frozen=True):
     Attributes:
         axis: the axis that varies, the batch dimension being 0.
         to_multiple_of: the padded length is rounded up to a multiple of this.
-        bucket_width: width of the length buckets whose requests share a batch.
         value: what fills; BYTES are filled with "".
         inputs: names of the padded inputs.
         outputs: names of the outputs whose padding is cut off again.
@@ -26,7 +25,6 @@ class Padding(msgspec.Struct, frozen=True):
 
     axis: int
     to_multiple_of: int
-    bucket_width: int
     value: float
     inputs: frozenset[str]
     outputs: frozenset[str]
@@ -59,7 +57,6 @@ class Padding(msgspec.Struct, frozen=True):
         return cls(
             axis=pad.axis,
             to_multiple_of=pad.to_multiple_of,
-            bucket_width=pad.bucket_width,
             value=pad.value,
             inputs=frozenset(spec.name for spec in inputs),
             outputs=frozenset(
@@ -73,10 +70,6 @@ class Padding(msgspec.Struct, frozen=True):
     def length(self, inputs: tuple[Tensor, ...]) -> int:
         """The longest padded axis among a request's inputs."""
         return max((t.array.shape[self.axis] for t in inputs if t.name in self.inputs), default=-1)
-
-    def bucket(self, length: int) -> int:
-        """The bucket a length falls into."""
-        return -(-length // self.bucket_width)
 
     def stack(self, arrays: list[Array]) -> Array:
         """Lay arrays one below the other, the padded axis filled up to the longest."""

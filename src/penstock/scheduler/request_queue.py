@@ -23,8 +23,8 @@ class Waiting:
         request: what is asked.
         rows: rows it brings.
         num_bytes: bytes of its inputs.
-        key, bucket: what it merges with (see ``batch_policy.Candidate``).
-        length: size of its padded axis; -1: it has none.
+        key, length: what it merges with (see ``batch_policy.Candidate``); a length of -1: nothing
+            of it is padded.
         first_row: see ``batch.Member``.
         arrived_ns: when it came.
         deadline_ns: when its outcome is due.
@@ -34,7 +34,6 @@ class Waiting:
 
     __slots__ = (
         "arrived_ns",
-        "bucket",
         "deadline_ns",
         "first_row",
         "key",
@@ -59,7 +58,6 @@ class Waiting:
         self.rows = rows
         self.num_bytes = sum(tensor.num_bytes for tensor in request.inputs)
         self.key: Hashable = None
-        self.bucket = 0
         self.length = -1
         self.first_row = -1
         self.arrived_ns = arrived_ns

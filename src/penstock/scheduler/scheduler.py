@@ -35,6 +35,8 @@ from penstock.scheduler.request_queue import RequestQueue, Waiting
 from penstock.telemetry.stats import ModelStats
 
 _WINDOW = 4
+_MIN_WINDOW = 32
+"""How far into the queue a batch is looked for: so many batches, at least so many requests."""
 
 
 class Scheduler:
@@ -254,8 +256,6 @@ class Scheduler:
             waiting.length = padding.length(request.inputs)
         if self._max_rows > 1 and rows > 0:
             plain = self._one_shape and not request.parameters
-            if padding is not None:
-                waiting.bucket = padding.bucket(waiting.length)
             waiting.key = () if plain else merge_key(request, padding)
         return waiting
 
@@ -279,8 +279,8 @@ class Scheduler:
         if self._singles:
             batch = [self._singles.pop()]
         else:
-            window = list(islice(self._queue, max(1, self._max_rows * _WINDOW)))
-            candidates = [Candidate(w.rows, w.key, w.bucket, w.arrived_ns) for w in window]
+            window = list(islice(self._queue, max(_MIN_WINDOW, self._max_rows * _WINDOW)))
+            candidates = [Candidate(w.rows, w.key, w.length, w.arrived_ns) for w in window]
             choice = choose_batch(candidates, now_ns, self._max_rows, self._batching)
             if isinstance(choice, WaitUntil):
                 self._wake_at(choice.at_ns, now_ns)

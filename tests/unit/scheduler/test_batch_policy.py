@@ -2,14 +2,14 @@
 
 import pytest
 
-from penstock.repository.manifest import Batching
+from penstock.repository.manifest import Batching, Pad
 from penstock.scheduler.batch_policy import Candidate, Dispatch, WaitUntil, choose_batch
 
 NOW = 1_000_000_000
 
 
-def waits(*rows: int, key: object = (), bucket: int = 0, arrived_ns: int = NOW) -> list[Candidate]:
-    return [Candidate(n, key, bucket, arrived_ns) for n in rows]
+def waits(*rows: int, key: object = (), length: int = 0, arrived_ns: int = NOW) -> list[Candidate]:
+    return [Candidate(n, key, length, arrived_ns) for n in rows]
 
 
 def chosen(waiting: list[Candidate], max_rows: int, **options: object) -> tuple[int, ...]:
@@ -35,9 +35,17 @@ def test_rows(rows: tuple[int, ...], max_rows: int, expected: tuple[int, ...]) -
     assert chosen(waits(*rows), max_rows) == expected
 
 
-def test_only_one_key_and_bucket() -> None:
-    waiting = [*waits(1), *waits(1, key="other"), *waits(1, bucket=2), *waits(1)]
-    assert chosen(waiting, 8) == (0, 3)
+def test_only_one_key() -> None:
+    waiting = [*waits(1), *waits(1, key="other"), *waits(1)]
+    assert chosen(waiting, 8) == (0, 2)
+
+
+def test_the_nearest_lengths_first_and_none_too_far() -> None:
+    waiting = [w for length in (10, 13, 20, 9, 10, 11) for w in waits(1, length=length)]
+    pad = Pad(bucket_width=3)
+    assert chosen(waiting, 8, pad=pad) == (0, 1, 3, 4, 5)
+    assert chosen(waiting, 3, pad=pad) == (0, 3, 4)
+    assert chosen(waiting, 3) == (0, 1, 2)
 
 
 def test_without_a_key_a_request_runs_alone_and_at_once() -> None:

@@ -55,14 +55,13 @@ def test_nothing_to_pad() -> None:
     assert caught.value.message == "batching.pad: no input is free along axis 2"
 
 
-def test_lengths_and_buckets() -> None:
-    padding = Padding.resolve(Pad(bucket_width=16), TOKENS)
+def test_lengths() -> None:
+    padding = Padding.resolve(Pad(), TOKENS)
     tensors = tuple(
         Tensor(name, DType.INT64, np.zeros((1, n), np.int64))
         for name, n in (("ids", 3), ("mask", 5), ("fixed", 99))
     )
     assert padding.length(tensors) == 5
-    assert [padding.bucket(n) for n in (0, 1, 16, 17, 32)] == [0, 1, 1, 2, 2]
 
 
 def test_stacking_fills_up_to_the_multiple() -> None:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from penstock.core.errors import PenstockError
 from penstock.server.exchange import Headers, Limits, Reply, read_body
-from penstock.server.http_server import HttpServer, bind, port_of
+from penstock.server.http_server import HttpServer
+from penstock.server.sockets import bind, port_of
 
 INFER = b"POST /v2/models/m/infer HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n%b\r\n%b"
 OTHER = b"GET /v2 HTTP/1.1\r\nhost: x\r\n\r\n"

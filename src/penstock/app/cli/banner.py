@@ -12,7 +12,7 @@ from penstock.core.signature import TensorSpec
 from penstock.core.status import VersionState
 from penstock.scheduler.model_info import ModelInfo
 from penstock.server.example import example_curl
-from penstock.server.http_server import address
+from penstock.server.sockets import address
 
 _SHOWN_CURLS = 3
 

@@ -16,7 +16,7 @@ from penstock.app.memory import available_memory
 from penstock.app.settings import Settings
 from penstock.core.errors import ConfigError, PenstockError
 from penstock.runtime.runtime import RUNTIMES
-from penstock.server.http_server import free_port
+from penstock.server.sockets import free_port
 
 Status: TypeAlias = Literal["ok", "missing", "warning", "broken"]
 
