@@ -35,7 +35,7 @@ class TweetSentiment(Model):
     """Normalises and tokenises tweets, asks the network, answers with all three scores.
 
     ``runtime_options``: ``threads`` of one instance's engine (default 1) and ``rows_per_run``,
-    the most tweets one run of the engine takes (default 16): a batch is sorted by length and cut
+    the most tweets one run of the engine takes (default 4): a batch is sorted by length and cut
     into runs, so that little is computed for padding.
     """
 
@@ -45,7 +45,7 @@ class TweetSentiment(Model):
         options.intra_op_num_threads = int(context.options.get("threads", 1))
         # The graph is fused already; further fusing slows its norms down several times.
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
-        self._rows = int(context.options.get("rows_per_run", 16))
+        self._rows = int(context.options.get("rows_per_run", 4))
         self._tokenizer = Tokenizer.from_file(str(context.path / "tokenizer.json"))
         self._session = ort.InferenceSession(
             str(context.path / "model.onnx"), options, providers=["CPUExecutionProvider"]
