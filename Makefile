@@ -67,6 +67,9 @@ bench: $(STAMP)  ## all arms side by side: needs the peers' environments, takes 
 	$(BIN)/python -m benchmarks.swaps
 	$(BIN)/python -m benchmarks.micro_path
 	$(BIN)/python -m benchmarks.decisions
+	$(BIN)/python -m benchmarks.store
+	$(BIN)/python -m benchmarks.venvs export tutorial
+	$(BIN)/python -m benchmarks.tweet
 	$(BIN)/python -m benchmarks.memory
 
 docs: $(STAMP)  ## renew the generated tables, then check every page

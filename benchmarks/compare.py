@@ -146,7 +146,7 @@ def main() -> int:
             print(f"LEFT OUT: {without_root(str(error))}", file=sys.stderr)
             return 1
     document["summary"], document["loads"] = summarise(rounds), rounds
-    write_result(document, markdown, draw=False)
+    write_result(document, markdown, picture=None)
     print(f"requests/s of a / b: {cell(document['summary']['ratio'])}")
     return 0
 

@@ -161,7 +161,7 @@ def main() -> int:
             print(f"LEFT OUT penstock: {without_root(str(error))}", file=sys.stderr)
             complete = False
     if "cycles" in document or "requests" in document:
-        write_result(document, markdown, draw=False)
+        write_result(document, markdown, picture=None)
         print(markdown(document).split("\n\n", 2)[-1])
     return 0 if complete else 1
 

@@ -141,7 +141,9 @@ def _left_out(document: dict) -> list[str]:
     return ["## Left out\n", *reasons, ""] if reasons else []
 
 
-def write_result(document: dict, to_markdown: Callable[[dict], str], draw: bool = True) -> Path:
+def write_result(
+    document: dict, to_markdown: Callable[[dict], str], picture: str | None = "picture.py"
+) -> Path:
     """Write NAME.json and NAME.md, draw NAME.svg where the picture environment exists.
 
     Returns the path of the JSON file.
@@ -150,19 +152,19 @@ def write_result(document: dict, to_markdown: Callable[[dict], str], draw: bool 
     path = RESULTS / f"{document['name']}.json"
     path.write_text(json.dumps(document, indent=1) + "\n")
     path.with_suffix(".md").write_text(to_markdown(document))
-    if draw:
-        _draw(path)
+    if picture is not None:
+        _draw(path, picture)
     print(f"wrote {path.relative_to(ROOT)}", flush=True)
     return path
 
 
-def _draw(path: Path) -> None:
+def _draw(path: Path, picture: str) -> None:
     try:
         python = venv_python("bench")
     except FileNotFoundError as error:
         print(f"no picture: {error}")
         return
-    command = [str(python), str(BENCHMARKS / "picture.py"), str(path)]
+    command = [str(python), str(BENCHMARKS / picture), str(path)]
     command.append(str(path.with_suffix(".svg")))
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     if done.returncode != 0:

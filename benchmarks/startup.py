@@ -107,7 +107,7 @@ def main() -> int:
     ratio = document["first_prediction_s"]["median"] / document["imports_s"]["median"]
     document["ratio"] = ratio
     document["runs"] = {"first_prediction_s": served, "imports_s": imported}
-    write_result(document, markdown, draw=False)
+    write_result(document, markdown, picture=None)
     print(f"ratio {ratio:.2f}")
     return 0
 

@@ -185,7 +185,7 @@ def main() -> int:
         except (ArmError, FileNotFoundError) as error:
             print(f"LEFT OUT penstock: {without_root(str(error))}", file=sys.stderr)
             return 1
-    write_result(document, markdown, draw=False)
+    write_result(document, markdown, picture=None)
     found = document["found"]
     print(f"{found['failed']} of {found['requests']} failed, p99 ratio {found['p99_ratio']:.2f}")
     return 1 if found["failed"] else 0

@@ -23,7 +23,7 @@ from benchmarks.load.wrk import LoadError
 from benchmarks.places import ROOT, newest_onnx, without_root
 from benchmarks.report import write_result
 from benchmarks.tweet_loads import Load, PenstockLoads, ServiceLoads, TutorialLoads
-from benchmarks.tweet_report import draw, summarise, targets, tweet_markdown
+from benchmarks.tweet_report import summarise, targets, tweet_markdown
 from benchmarks.venvs import install_tools
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ def run(given: argparse.Namespace, folder: Path) -> bool:
         "rounds": workload.rounds,
         "load_average_at_end": machine.describe()["load_average_at_start"],
     }
-    draw(write_result(document, tweet_markdown, draw=False))
+    write_result(document, tweet_markdown, picture="tweet_picture.py")
     return not workload.left_out
 
 

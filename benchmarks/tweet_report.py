@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.percentiles import spread
-from benchmarks.places import BENCHMARKS, venv_python
 from benchmarks.report import cell, heading
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 FIGURES = ("tweets_s", "p50_ms", "p99_ms", "hit_p50_ms", "echo_p50_ms", "hit_later_ms")
 FAILURES = ("non_2xx", "socket_errors", "timeouts", "failed")
@@ -178,17 +175,3 @@ def tweet_markdown(document: dict) -> str:
     lines.append("\nThe floor's loops, tweets/s in a short trial each (two for the first four):\n")
     lines += [f"- {choice}: {rate:.0f}" for choice, rate in document["trials"].items()]
     return "\n".join(lines) + "\n"
-
-
-def draw(path: Path) -> None:
-    """Draw NAME.svg beside the result `path`; says why where it cannot."""
-    try:
-        python = venv_python("bench")
-    except FileNotFoundError as error:
-        print(f"no picture: {error}")
-        return
-    command = [str(python), str(BENCHMARKS / "tweet_picture.py"), str(path)]
-    command.append(str(path.with_suffix(".svg")))
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    if done.returncode != 0:
-        print(f"no picture: {done.stderr.strip()[-300:]}")

@@ -14,7 +14,6 @@ import uvicorn
 
 _log = logging.getLogger("tweet_sentiment")
 
-
 _KEEP_ALIVE_S = 75
 
 

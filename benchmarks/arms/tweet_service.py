@@ -33,7 +33,7 @@ class TweetService(Arm):
 
     label = "service"
     note = "python -m apps.tweet_sentiment, REDIS_URL on loopback, PREDICT_ON_START=0"
-    packages = ("penstock", "fastapi", "granian", "redis", "hiredis", "onnxruntime", "tokenizers")
+    packages = ("penstock", "fastapi", "uvicorn", "redis", "hiredis", "onnxruntime", "tokenizers")
     ready_path = "/readyz"
 
     def __init__(self, model: Path, folder: Path) -> None:

@@ -95,7 +95,9 @@ async def _run(
         gc.freeze()  # what is there now stays: no later collection needs to look at it
         gc.enable()
         await first_of(asyncio.wait([loaded]), source, stopped)
-        assembly.service.has_started = loaded.done()
+        if loaded.done():
+            loaded.result()
+            assembly.service.has_started = True
         if on_ready is not None and not stopped.is_set():
             await on_ready(server)
         await first_of(stopped.wait(), source, stopped)

@@ -46,7 +46,7 @@ class Connection(HttpToolsProtocol):
         self._in_head = True
         self._head_bytes = 0
         self._is_refused = False
-        self._without_upgrade: bytes | None = None
+        self._is_upgrade = False
         self._since = self.loop.time()
         self._unread_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -80,11 +80,6 @@ class Connection(HttpToolsProtocol):
             limit = self._limits.max_header_bytes
             self._refuse(f"the request's head exceeds {limit} bytes", _HEAD_TOO_LARGE)
 
-    def on_message_begin(self) -> None:
-        """A head begins."""
-        self._in_head = True
-        super().on_message_begin()
-
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header. What follows a chunked body is no header: RFC 9110, section 6.5.1."""
         if self._in_head:
@@ -96,9 +91,8 @@ class Connection(HttpToolsProtocol):
         """The head is there; a request that asks for another protocol is taken up again later."""
         self._in_head = False
         self._head_bytes = 0
-        if self.parser.should_upgrade():
-            self._without_upgrade = self._head_without_upgrade()
-        else:
+        self._is_upgrade = self.parser.should_upgrade()
+        if not self._is_upgrade:
             self.on_head()
 
     def on_head(self) -> None:
@@ -109,8 +103,12 @@ class Connection(HttpToolsProtocol):
         """A request is all there; the next bytes are the next one's."""
         self._in_head = True
         self._head_bytes = 0
-        if self._without_upgrade is None:
-            super().on_message_complete()
+        if not self._is_upgrade:
+            self.on_end()
+
+    def on_end(self) -> None:
+        """A request is all there."""
+        super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """An answer is out: the next pipelined request, or idleness, begins."""
@@ -129,26 +127,28 @@ class Connection(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def _feed(self, data: bytes) -> None:
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as pause:
-            head, self._without_upgrade = self._without_upgrade, None
-            if head is None:
-                self._refuse("this server is no proxy: CONNECT is not served", _BAD_REQUEST)
+        rest = memoryview(data)
+        while rest:
+            try:
+                self.parser.feed_data(rest)
                 return
-            self.parser = httptools.HttpRequestParser(self)
-            self._feed(head + data[pause.args[0] :])
-        except httptools.HttpParserError:
-            self.send_400_response("Invalid HTTP request received.")
+            except httptools.HttpParserUpgrade as pause:
+                rest = rest[pause.args[0] :]
+                if self.parser.get_method() == b"CONNECT":
+                    self._refuse("this server is no proxy: CONNECT is not served", _BAD_REQUEST)
+                    return
+                self._decline_upgrade()
+            except httptools.HttpParserError:
+                self.send_400_response("Invalid HTTP request received.")
+                return
 
-    def _head_without_upgrade(self) -> bytes | None:
-        """The request's head as it would be without its wish; None: there is no such thing."""
-        method = self.parser.get_method()
-        if method == b"CONNECT":
-            return None
-        lines = [b"%b %b HTTP/1.1" % (method, self.url)]
+    def _decline_upgrade(self) -> None:
+        """Begin the request anew, its head as it would be without the wish for another protocol."""
+        lines = [b"%b %b HTTP/1.1" % (self.parser.get_method(), self.url)]
         lines += [b"%b: %b" % pair for pair in self.headers if pair[0] not in _OF_AN_UPGRADE]
-        return _END.join([*lines, b"", b""])
+        self._in_head = True
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.feed_data(_END.join([*lines, b"", b""]))
 
     def _look_again(self) -> None:
         """End a connection that is idle for too long, late with a head, or does not read."""

@@ -58,7 +58,6 @@ class FastLane(Connection):
 
     def on_message_begin(self) -> None:
         """A head begins. What ASGI wants to know is put together where ASGI is taken."""
-        self._in_head = True
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
@@ -77,14 +76,12 @@ class FastLane(Connection):
         else:
             self._held.append(body)
 
-    def on_message_complete(self) -> None:
+    def on_end(self) -> None:
         """A request is all there."""
         if self._held is None:
-            super().on_message_complete()
+            super().on_end()
             return
         parts, self._held = self._held, None
-        self._in_head = True
-        self._head_bytes = 0
         body = parts[0] if len(parts) == 1 else b"".join(parts)
         cycle = self.cycle = self._running = _Cycle(keep_alive=self.parser.should_keep_alive())
         task = self.loop.create_task(self._answer(cycle, self.url, self.headers, body))
@@ -109,9 +106,7 @@ class FastLane(Connection):
     def _go_ordinary_way(self) -> None:
         """Hand a request whose head is there to uvicorn, and through ASGI to the application."""
         url, headers, expect_100_continue = self.url, self.headers, self.expect_100_continue
-        in_head = self._in_head
         super().on_message_begin()
-        self._in_head = in_head
         self.url, self.expect_100_continue = url, expect_100_continue
         self.headers += headers
         super().on_head()

@@ -49,10 +49,6 @@ class FakeClock:
             if not future.done():
                 future.set_result(None)
 
-    def jump_wall(self, seconds: float) -> None:
-        """Move the wall clock alone, as an operator or NTP may."""
-        self._wall_ns += round(seconds * 1e9)
-
     async def sleep(self, delay_s: float) -> None:
         """Sleep until the test has advanced the clock by ``delay_s`` seconds."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -234,9 +234,18 @@ async def test_an_upgrade_is_declined_and_its_body_is_a_body(pieces: int) -> Non
 async def test_it_is_no_proxy() -> None:
     async with connected() as (app, (reader, writer)):
         writer.write(b"CONNECT example.org:443 HTTP/1.1\r\nhost: x\r\n\r\n")
-        assert (await answer(reader))[0] == 400
+        status, _, body = await answer(reader)
+        assert (status, body) == (400, b"this server is no proxy: CONNECT is not served")
         assert await reader.read() == b""
         assert app.short + app.ordinary == 0
+
+
+async def test_as_many_upgrades_as_a_packet_holds_are_declined() -> None:
+    async with connected() as (_, (reader, writer)):
+        requests = 1500
+        writer.write(b"GET / HTTP/1.1\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n" * requests)
+        for _ in range(requests):
+            assert (await answer(reader))[0] == 200
 
 
 CHUNKED = (
@@ -249,9 +258,13 @@ async def test_trailers_are_no_headers_and_not_endless(path: bytes) -> None:
     async with connected(Limits(max_header_bytes=2048)) as (app, (reader, writer)):
         writer.write(CHUNKED % (path, b"content-encoding: gzip\r\n"))
         assert (await answer(reader))[::2] == (200, b"hello")
-        writer.write(CHUNKED % (path, b"x: " + b"a" * 4096 + b"\r\n"))
-        await reader.readuntil(b"HTTP/1.1 ")
-        assert app.refused == ["invalid_argument"] or app.short + app.ordinary == 2
+        app.gate.clear()
+        endless = (CHUNKED % (path, b""))[: -len(b"\r\n")]
+        for _ in range(3):
+            endless += b"x: " + b"a" * 1024 + b"\r\n"
+        writer.write(endless)
+        assert (await answer(reader))[0] == 431
+        assert app.refused == ["invalid_argument"]
 
 
 async def test_a_client_that_does_not_read_is_let_go() -> None:
@@ -284,6 +297,9 @@ async def test_pipelined_requests_end_with_their_client() -> None:
         app.gate.clear()
         writer.write(infer(b"a") + infer(b"b"))
         await app.arrived.wait()
-        writer.transport.abort()
-        app.gate.set()
-    assert app.short + app.ordinary <= 2
+        (connection,) = app.connections
+        assert len(connection.pipeline) == 1
+        connection.connection_lost(ConnectionResetError())
+        await app.cancelled.wait()
+        assert not connection.pipeline
+        assert (app.short, app.ordinary) == (1, 0)
