@@ -3,10 +3,10 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/.stamp
-HUGGINGFACE := .venv-huggingface
+FRAMEWORKS := .venv-frameworks
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-digits serve packages test test-huggingface test-slow lint types bench docs
+.PHONY: help setup demo demo-digits serve packages test test-frameworks test-slow lint types bench docs
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 20
@@ -34,15 +34,17 @@ packages:
 test: $(STAMP) packages  ## all tests but the slow ones; installs redis-server and chromium if missing
 	$(BIN)/python -m pytest -m "not slow"
 
-$(HUGGINGFACE)/.stamp: pyproject.toml
-	test -x $(HUGGINGFACE)/bin/python || $(PYTHON) -m venv $(HUGGINGFACE)
-	$(HUGGINGFACE)/bin/python -m pip install --quiet --disable-pip-version-check 'torch==2.13.0'
-	$(HUGGINGFACE)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[huggingface]' \
-		'transformers==5.23.0' hypothesis pytest pytest-asyncio pytest-timeout
+$(FRAMEWORKS)/.stamp: pyproject.toml constraints.txt constraints-frameworks.txt
+	test -x $(FRAMEWORKS)/bin/python || $(PYTHON) -m venv $(FRAMEWORKS)
+	$(FRAMEWORKS)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(FRAMEWORKS)/bin/python -m pip install --quiet --disable-pip-version-check 'torch==2.13.0'
+	$(FRAMEWORKS)/bin/python -m pip install --quiet --disable-pip-version-check \
+		-c constraints.txt -c constraints-frameworks.txt --group frameworks \
+		-e '.[onnx,torch,openvino,sklearn,xgboost,lightgbm,catboost,tensorflow,huggingface,mlflow]'
 	touch $@
 
-test-huggingface: $(HUGGINGFACE)/.stamp  ## the tests that need torch and transformers, in an environment of their own
-	$(HUGGINGFACE)/bin/python -m pytest tests/unit/runtime/test_huggingface_runtime.py
+test-frameworks: $(FRAMEWORKS)/.stamp  ## the tests of the runtimes of other frameworks, in an environment of their own
+	$(FRAMEWORKS)/bin/python -m pytest tests/frameworks
 
 test-slow: $(STAMP)  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
@@ -68,6 +70,7 @@ bench: $(STAMP)  ## all arms side by side: needs the peers' environments, takes 
 	$(BIN)/python -m benchmarks.micro_path
 	$(BIN)/python -m benchmarks.decisions
 	$(BIN)/python -m benchmarks.store
+	$(BIN)/python -m benchmarks.packages
 	$(BIN)/python -m benchmarks.venvs export tutorial
 	$(BIN)/python -m benchmarks.tweet
 	$(BIN)/python -m benchmarks.memory

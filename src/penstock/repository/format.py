@@ -7,8 +7,38 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from types import MappingProxyType
 
-RUNTIME_BY_ENDING: Mapping[str, str] = MappingProxyType({".onnx": "onnx", ".py": "python"})
-"""The endings this version can serve, and the runtime of each."""
+RUNTIME_BY_ENDING: Mapping[str, str] = MappingProxyType(
+    {
+        ".onnx": "onnx",
+        ".py": "python",
+        ".bst": "xgboost",
+        ".cbm": "catboost",
+        ".joblib": "sklearn",
+        ".keras": "tensorflow",
+        ".lgb": "lightgbm",
+        ".pickle": "sklearn",
+        ".pkl": "sklearn",
+        ".pt": "torch",
+        ".pt2": "torch",
+        ".pth": "torch",
+        ".skops": "sklearn",
+        ".torchscript": "torch",
+        ".ubj": "xgboost",
+        ".xgb": "xgboost",
+        ".xml": "openvino",
+    }
+)
+"""The endings that are models, and the runtime that runs each unless told otherwise."""
+
+FURTHER_ENDINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "lightgbm": (".txt",),
+        "openvino": (".onnx",),
+        "torch": (".py",),
+        "xgboost": (".json",),
+    }
+)
+"""Endings that a runtime runs too where the manifest names it: they may be anything else."""
 
 HUB_FILE_NAME = "model.hub"
 """A file of one line, ``owner/name`` or ``owner/name@revision``: a model on a model hub."""
@@ -16,35 +46,32 @@ HUB_FILE_NAME = "model.hub"
 SAVED_CONFIG_NAME = "config.json"
 """With weights beside it, a saved transformers model."""
 
+MLFLOW_FILE_NAME = "MLmodel"
+"""The file that makes a folder an MLflow model, whatever else is in it."""
+
 RUNTIME_BY_NAME: Mapping[str, str] = MappingProxyType(
-    {HUB_FILE_NAME: "huggingface", SAVED_CONFIG_NAME: "huggingface"}
+    {
+        HUB_FILE_NAME: "huggingface",
+        SAVED_CONFIG_NAME: "huggingface",
+        MLFLOW_FILE_NAME: "mlflow",
+        "saved_model.pb": "tensorflow",
+    }
 )
 """Names that are artifacts whatever their ending, and the runtime of each."""
 
-PREFERRED_NAMES = ("model.onnx", "model.py", HUB_FILE_NAME)
+PREFERRED_NAMES = ("model.onnx", "model.py", HUB_FILE_NAME, MLFLOW_FILE_NAME)
 """Names that win where a folder holds several files that could be the model."""
 
 FOREIGN_ENDINGS: Mapping[str, str] = MappingProxyType(
     {
-        ".bst": "XGBoost",
-        ".cbm": "CatBoost",
         ".engine": "TensorRT",
         ".gguf": "GGUF",
-        ".h5": "Keras",
-        ".joblib": "scikit-learn",
-        ".keras": "Keras",
+        ".h5": "Keras 2",
         ".mlmodel": "Core ML",
-        ".pb": "TensorFlow SavedModel",
-        ".pickle": "pickle",
-        ".pkl": "pickle",
+        ".pb": "a frozen TensorFlow graph",
         ".plan": "TensorRT",
-        ".pt": "PyTorch",
-        ".pth": "PyTorch",
         ".safetensors": "safetensors",
-        ".skops": "scikit-learn",
         ".tflite": "TensorFlow Lite",
-        ".ubj": "XGBoost",
-        ".xgb": "XGBoost",
     }
 )
 """Endings that are models, but of no runtime of this version, and whose they are."""
@@ -85,11 +112,9 @@ def choose_artifact(
     """
     if entry is not None:
         return _by_entry(files, entry, runtime)
-    known = {f: r for f in sorted(files) if "/" not in f and (r := _runtime_of(f, files))}
+    known = {f: r for f in sorted(files) if "/" not in f and (r := _runtime_of(f, files, runtime))}
     fitting = [f for f, its_runtime in known.items() if runtime in (None, its_runtime)]
-    preferred = [f for f in fitting if f in PREFERRED_NAMES]
-    others = [f for f in fitting if f != SAVED_CONFIG_NAME]
-    candidates = preferred or others or fitting
+    candidates = _most_likely(fitting, runtime)
     if len(candidates) == 1:
         return Artifact(candidates[0], known[candidates[0]])
     if candidates:
@@ -111,7 +136,7 @@ def refuse_ending(name: str) -> str:
         )
     maker = f" ({FOREIGN_ENDINGS[ending]})" if ending in FOREIGN_ENDINGS else ""
     return (
-        f"no runtime for '{ending or name}'{maker} in this version, which serves {_served()}: "
+        f"no runtime for '{ending or name}'{maker} in this version: "
         "convert the model to ONNX, or wrap it in a Python model"
     )
 
@@ -119,14 +144,31 @@ def refuse_ending(name: str) -> str:
 def is_model_file(name: str) -> bool:
     """Whether the ending is a model's, of a runtime of this version or not."""
     is_known = _ending(name) in RUNTIME_BY_ENDING or _ending(name) in FOREIGN_ENDINGS
-    return is_known or name == HUB_FILE_NAME or _is_pickled(name)
+    is_named = name in RUNTIME_BY_NAME and name != SAVED_CONFIG_NAME
+    return is_known or is_named or _is_pickled(name)
+
+
+def _most_likely(names: Sequence[str], runtime: str | None) -> Sequence[str]:
+    """Of the files that could be the model, those that most plainly are."""
+    if MLFLOW_FILE_NAME in names:
+        return (MLFLOW_FILE_NAME,)  # everything beside it is its own
+    preferred = [name for name in names if name in PREFERRED_NAMES]
+    others = [name for name in names if name != SAVED_CONFIG_NAME]
+    candidates = preferred or others or names
+    python = [name for name in candidates if _ending(name) == ".py"]
+    if python and runtime is None:  # it loads the other frameworks' files beside it
+        return [*python, *(name for name in candidates if _ending(name) == ".onnx")]
+    if runtime is not None and runtime in FURTHER_ENDINGS:  # what can be nothing else first
+        own = [n for n in candidates if _ending(n) not in FURTHER_ENDINGS[runtime]]
+        return own or [n for n in candidates if PurePosixPath(n).stem == "model"] or candidates
+    return candidates
 
 
 def _by_entry(files: Sequence[str], entry: str, runtime: str | None) -> Artifact | str:
     path, class_name = split_class(entry)
     path = str(PurePosixPath(path))
     name = PurePosixPath(path).name
-    actual = RUNTIME_BY_NAME.get(name) or RUNTIME_BY_ENDING.get(_ending(path))
+    actual = RUNTIME_BY_NAME.get(name) or _runtime_of_ending(path, runtime)
     if path not in files:
         return f"'entry: {entry}' is not there; found: {_some(files)}"
     if actual is None:
@@ -153,18 +195,27 @@ def _none_found(files: Sequence[str], runtime: str | None) -> str:
         )
     if foreign:
         return refuse_ending(foreign[0])
-    endings = [e for e, name in RUNTIME_BY_ENDING.items() if runtime in (None, name)]
-    names = [n for n in PREFERRED_NAMES if _ending(n) in endings]
-    return (
-        f"no artifact: expected {' or '.join(names)}, or one file ending in "
-        f"{' or '.join(endings)}; found: {_some(files)}"
-    )
+    if runtime is None:
+        expected = "model.onnx or model.py, or one file of a format that a runtime serves"
+        return f"no artifact: expected {expected}; found: {_some(files)}"
+    endings = [e for e, name in RUNTIME_BY_ENDING.items() if name == runtime]
+    endings += FURTHER_ENDINGS.get(runtime, ())
+    names = [n for n, its_runtime in RUNTIME_BY_NAME.items() if its_runtime == runtime]
+    wanted = [*names, f"one file ending in {' or '.join(endings)}"] if endings else names
+    return f"no artifact: expected {' or '.join(wanted)}; found: {_some(files)}"
 
 
-def _runtime_of(name: str, files: Sequence[str]) -> str | None:
+def _runtime_of_ending(name: str, runtime: str | None) -> str | None:
+    """The runtime of a file's ending, ``runtime`` if it can; None: there is none."""
+    if runtime is not None and _ending(name) in FURTHER_ENDINGS.get(runtime, ()):
+        return runtime
+    return RUNTIME_BY_ENDING.get(_ending(name))
+
+
+def _runtime_of(name: str, files: Sequence[str], runtime: str | None) -> str | None:
     """The runtime of a file among others; None: it is no artifact."""
-    if name != SAVED_CONFIG_NAME:
-        return RUNTIME_BY_NAME.get(name) or RUNTIME_BY_ENDING.get(_ending(name))
+    if name != SAVED_CONFIG_NAME or runtime in FURTHER_ENDINGS:
+        return RUNTIME_BY_NAME.get(name) or _runtime_of_ending(name, runtime)
     has_weights = any(
         "/" not in f and (_ending(f) == ".safetensors" or _is_pickled(f)) for f in files
     )
@@ -175,10 +226,6 @@ def _is_pickled(path: str) -> bool:
     """Whether it is the weights file of older transformers, which its runtime refuses."""
     name = PurePosixPath(path).name
     return name.startswith("pytorch_model") and name.endswith(".bin")
-
-
-def _served() -> str:
-    return " and ".join(f"{ending} ({name})" for ending, name in RUNTIME_BY_ENDING.items())
 
 
 def _ending(path: str) -> str:

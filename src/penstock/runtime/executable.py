@@ -27,7 +27,11 @@ class ExecuteResult(NamedTuple):
 
 
 class Executable(Protocol):
-    """A copy of a model that computes."""
+    """A copy of a model that computes.
+
+    One that knows what it holds in memory may say so in an attribute ``memory_bytes``, which is
+    read after the load (see ``declared_bytes``); where it does not, the load is measured.
+    """
 
     @property
     def signature(self) -> ModelSignature:
@@ -58,3 +62,9 @@ class Executable(Protocol):
     def close(self) -> None:
         """Give back what it holds. No execution is running."""
         ...
+
+
+def declared_bytes(copy: object) -> int | None:
+    """What an executable, or an instance of one, says it holds in memory; None: it says nothing."""
+    declared = getattr(copy, "memory_bytes", None)
+    return declared if isinstance(declared, int) else None

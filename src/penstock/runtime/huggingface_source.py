@@ -18,15 +18,14 @@ from huggingface_hub.errors import (
 from penstock.core.errors import LoadFailed
 from penstock.repository.artifact import ArtifactRef
 from penstock.repository.format import HUB_FILE_NAME
+from penstock.repository.remote.remote_url import parse_hub_name
 
-_HUB_NAME = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?", re.ASCII)
 _MAX_HUB_FILE_BYTES = 1024
 _WEIGHTS_ONLY = re.compile(r"pytorch_model(-\d+-of-\d+)?\.bin")
 """What PyTorch's restricted unpickler reads: it makes tensors and nothing else."""
 _SAFETENSORS_HINT = (
     "this pickle file can run any code when it is read; convert it once where you trust its maker: "
-    "AutoModelForSequenceClassification.from_pretrained('IN').save_pretrained('OUT'), and "
-    "AutoTokenizer likewise"
+    "load it with transformers, then model.save_pretrained('OUT'), and the tokenizer likewise"
 )
 _UNREACHABLE_HINT = (
     "allow this machine to reach the hub, or download the model where there is a network and copy "
@@ -96,7 +95,12 @@ def _hub_reason(err: Exception) -> str:
 
 
 def _is_http(cause: BaseException) -> bool:
-    """Whether an HTTP client's transport failed; which client the hub uses differs by version."""
+    """Whether an HTTP client's transport failed; which client the hub uses differs by version.
+
+    The hub's library closes its client when a connection fails, and then tries once more with it.
+    """
+    if isinstance(cause, RuntimeError) and "client has been closed" in str(cause):
+        return True
     return type(cause).__module__.split(".")[0] in ("httpx", "httpx2", "httpcore", "requests")
 
 
@@ -116,13 +120,13 @@ def _first_line(err: Exception) -> str:
 def _read_hub_name(artifact: ArtifactRef) -> ModelSource:
     content = artifact.path.read_bytes()[:_MAX_HUB_FILE_BYTES]
     text = content.decode(errors="replace").strip()
-    match = _HUB_NAME.fullmatch(text)
-    if match is None:
+    parsed = parse_hub_name(text)
+    if parsed is None:
         raise LoadFailed(
             f"{artifact.id}: {HUB_FILE_NAME}: expected one line 'owner/name' or "
             f"'owner/name@revision', got {text[:80]!r}"
         )
-    return ModelSource(match["name"], match["revision"], is_hub=True)
+    return ModelSource(*parsed, is_hub=True)
 
 
 def _check_weights(artifact: ArtifactRef, folder: Path) -> None:

@@ -68,6 +68,57 @@ RUNTIMES: Mapping[str, RuntimeEntry] = {
         further=("torch", "huggingface_hub"),
         install="pip install 'penstock[huggingface]'",
     ),
+    "torch": RuntimeEntry(
+        "penstock.runtime.torch_runtime",
+        "TorchRuntime",
+        requires="torch",
+        install="pip install 'penstock[torch]'",
+    ),
+    "openvino": RuntimeEntry(
+        "penstock.runtime.openvino_runtime",
+        "OpenVinoRuntime",
+        requires="openvino",
+        install="pip install 'penstock[openvino]'",
+    ),
+    "sklearn": RuntimeEntry(
+        "penstock.runtime.sklearn_runtime",
+        "SklearnRuntime",
+        requires="sklearn",
+        further=("skops", "joblib"),
+        install="pip install 'penstock[sklearn]'",
+    ),
+    "xgboost": RuntimeEntry(
+        "penstock.runtime.xgboost_runtime",
+        "XgboostRuntime",
+        requires="xgboost",
+        install="pip install 'penstock[xgboost]'",
+    ),
+    "lightgbm": RuntimeEntry(
+        "penstock.runtime.lightgbm_runtime",
+        "LightgbmRuntime",
+        requires="lightgbm",
+        install="pip install 'penstock[lightgbm]'",
+    ),
+    "catboost": RuntimeEntry(
+        "penstock.runtime.catboost_runtime",
+        "CatboostRuntime",
+        requires="catboost",
+        install="pip install 'penstock[catboost]'",
+    ),
+    "tensorflow": RuntimeEntry(
+        "penstock.runtime.tensorflow_runtime",
+        "TensorflowRuntime",
+        requires="tensorflow",
+        further=("keras",),
+        install="pip install 'penstock[tensorflow]'",
+    ),
+    "mlflow": RuntimeEntry(
+        "penstock.runtime.mlflow_runtime",
+        "MlflowRuntime",
+        requires="mlflow",
+        further=("pandas",),
+        install="pip install 'penstock[mlflow]'",
+    ),
 }
 """Every runtime by the name a manifest uses."""
 

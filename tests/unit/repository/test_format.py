@@ -43,6 +43,24 @@ from penstock.repository.format import Artifact, choose_artifact, refuse_ending,
             Artifact("config.json", "huggingface"),
         ),
         (["config.json"], "config.json", None, Artifact("config.json", "huggingface")),
+        (["clf.skops"], None, None, Artifact("clf.skops", "sklearn")),
+        (["net.pt2", "labels.txt"], None, None, Artifact("net.pt2", "torch")),
+        (["app.py", "weights.pt"], None, None, Artifact("app.py", "python")),
+        (["app.py", "weights.pt"], None, "torch", Artifact("weights.pt", "torch")),
+        (["app.py", "weights.pt"], "app.py:Net", "torch", Artifact("app.py", "torch", "Net")),
+        (["net.py", "w.safetensors"], None, "torch", Artifact("net.py", "torch")),
+        (["net.onnx"], None, "openvino", Artifact("net.onnx", "openvino")),
+        (["net.xml", "net.bin"], None, None, Artifact("net.xml", "openvino")),
+        (["model.json", "config.json"], None, "xgboost", Artifact("model.json", "xgboost")),
+        (["m.ubj", "features.json"], None, "xgboost", Artifact("m.ubj", "xgboost")),
+        (["model.txt", "README.txt"], None, "lightgbm", Artifact("model.txt", "lightgbm")),
+        (
+            ["saved_model.pb", "keras_metadata.pb"],
+            None,
+            None,
+            Artifact("saved_model.pb", "tensorflow"),
+        ),
+        (["MLmodel", "model.pkl", "model.onnx"], None, None, Artifact("MLmodel", "mlflow")),
     ],
 )
 def test_the_model_is_found(
@@ -58,14 +76,14 @@ def test_the_model_is_found(
             ["weights.bin", "README.md"],
             None,
             None,
-            "no artifact: expected model.onnx or model.py, or one file ending in .onnx or .py; "
-            "found: README.md, weights.bin",
+            "no artifact: expected model.onnx or model.py, or one file of a format that a runtime "
+            "serves; found: README.md, weights.bin",
         ),
         (
             [],
             None,
             "onnx",
-            "no artifact: expected model.onnx, or one file ending in .onnx; found: nothing",
+            "no artifact: expected one file ending in .onnx; found: nothing",
         ),
         (
             ["a.onnx", "b.onnx"],
@@ -108,25 +126,38 @@ def test_the_model_is_found(
         ),
         (["a.onnx"], "b.onnx", None, "'entry: b.onnx' is not there; found: a.onnx"),
         (
-            ["w.pt", "config.json"],
+            ["w.gguf", "config.json"],
             None,
             None,
-            "no runtime for '.pt' (PyTorch) in this version, which serves .onnx (onnx) and .py "
-            "(python): convert the model to ONNX, or wrap it in a Python model",
+            "no runtime for '.gguf' (GGUF) in this version: "
+            "convert the model to ONNX, or wrap it in a Python model",
         ),
         (
             ["w.bin"],
             "w.bin",
             None,
-            "'entry: w.bin': no runtime for '.bin' in this version, which serves .onnx (onnx) and "
-            ".py (python): convert the model to ONNX, or wrap it in a Python model",
+            "'entry: w.bin': no runtime for '.bin' in this version: "
+            "convert the model to ONNX, or wrap it in a Python model",
         ),
         (
             [f"f{n}.txt" for n in range(10)],
             None,
             None,
-            "no artifact: expected model.onnx or model.py, or one file ending in .onnx or .py; "
+            "no artifact: expected model.onnx or model.py, or one file of a format that a runtime "
+            "serves; "
             "found: f0.txt, f1.txt, f2.txt, f3.txt, f4.txt, f5.txt, f6.txt, f7.txt and 2 more",
+        ),
+        (
+            ["notes.md"],
+            None,
+            "mlflow",
+            "no artifact: expected MLmodel; found: notes.md",
+        ),
+        (
+            ["a.txt", "b.txt"],
+            None,
+            "lightgbm",
+            "several files could be the model: a.txt, b.txt; name one in 'entry'",
         ),
     ],
 )
@@ -136,7 +167,7 @@ def test_why_there_is_no_model_is_said(
     assert choose_artifact(files, entry=entry, runtime=runtime) == expected
 
 
-@pytest.mark.parametrize("name", ["a.pt", "a.pkl", "a.joblib", "a.xgb", "saved_model.pb", "a.h5"])
+@pytest.mark.parametrize("name", ["a.engine", "a.gguf", "frozen.pb", "a.tflite", "a.h5"])
 def test_well_known_formats_are_named(name: str) -> None:
     assert "no runtime for '." in refuse_ending(name)
     assert " (" in refuse_ending(name).split(" in this version")[0]

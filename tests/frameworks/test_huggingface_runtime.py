@@ -1,6 +1,5 @@
 """The ``huggingface`` runtime with small random models, and the hub as far as it can be had."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -11,94 +10,44 @@ from typing import Any
 import numpy as np
 import pytest
 
+import penstock
 from penstock.core.dtype import DType
-from penstock.core.errors import LoadFailed
-from penstock.core.tensor import Tensor, object_array
+from penstock.core.errors import ConfigError
+from penstock.core.tensor import Array, Tensor
 from penstock.repository.artifact import ArtifactRef
 from penstock.repository.manifest import Instances
-from penstock.runtime.executable import ExecuteResult
-from tests.contract.runtime_contract import NoClient, RuntimeContract, artifact
-
-torch = pytest.importorskip("torch")
-transformers = pytest.importorskip("transformers")
-tokenizers = pytest.importorskip("tokenizers")
-
-from penstock.runtime.huggingface_runtime import (  # noqa: E402  # needs the imports above
-    HuggingFaceExecutable,
+from penstock.runtime.executable import Executable
+from tests.contract.runtime_contract import RuntimeContractCore, artifact
+from tests.frameworks.huggingface_models import (
+    NAMES,
+    WORDS,
     HuggingFaceRuntime,
+    ask,
+    change,
+    load,
+    output,
+    pipeline,
+    refused,
+    save,
+    save_tokenizer,
+    texts,
+    torch,
+    transformers,
 )
 
-WORDS = ["<s>", "<pad>", "</s>", "<unk>", "good", "bad", "day", "night"]
-SIZES = {
-    "vocab_size": len(WORDS),
-    "hidden_size": 16,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "intermediate_size": 16,
-    "max_position_embeddings": 40,
-    "initializer_range": 1.0,
-    "pad_token_id": 1,
-}
-NAMES = ["negative", "neutral", "positive"]
+
+def scores(executable: Executable, *texts: str | bytes) -> Array:
+    return output(ask(executable, *texts), "scores")
 
 
-def save_tokenizer(folder: Path, words: list[str] = WORDS, **options: Any) -> None:
-    model = tokenizers.models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="<unk>")
-    tokenizer = tokenizers.Tokenizer(model)
-    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
-    tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
-        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
-    )
-    special = {"pad_token": "<pad>", "unk_token": "<unk>", **options}
-    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(
-        folder
-    )
-
-
-def save(folder: Path, kind: str = "Roberta", head: str = "ForSequenceClassification") -> Path:
-    transformers.utils.logging.disable_progress_bar()
-    torch.manual_seed(7)
-    labels = dict(enumerate(NAMES))
-    config = getattr(transformers, f"{kind}Config")(
-        id2label=labels, label2id={name: i for i, name in labels.items()}, **SIZES
-    )
-    getattr(transformers, kind + head)(config).save_pretrained(folder)
-    save_tokenizer(folder)
-    return folder / "config.json"
-
-
-def change(path: Path, **fields: Any) -> Path:
-    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
-    return path
-
-
-def load(path: Path, **manifest: Any) -> HuggingFaceExecutable:
-    return HuggingFaceRuntime().load(artifact(path, "huggingface", **manifest), NoClient())
-
-
-def classify(executable: HuggingFaceExecutable, *texts: str | bytes) -> ExecuteResult:
-    items = [text.encode() if isinstance(text, str) else text for text in texts]
-    return executable.execute((Tensor("text", DType.BYTES, object_array(items)),), {})
-
-
-def scores(executable: HuggingFaceExecutable, *texts: str | bytes) -> Any:
-    return classify(executable, *texts).outputs[1].array
-
-
-def refused(path: Path, **manifest: Any) -> str:
-    with pytest.raises(LoadFailed) as caught:
-        load(path, **manifest)
-    assert "\n" not in caught.value.message
-    return caught.value.message
-
-
-class TestArtifacts:
-    """The contract's tests of bad artifacts; a classifier is no identity, which the others ask."""
-
+class TestContract(RuntimeContractCore):
     runtime = HuggingFaceRuntime()
-    load = RuntimeContract.load
-    test_corrupt = RuntimeContract.test_a_corrupt_artifact_is_load_failed_and_may_be_tried_again
-    test_missing = RuntimeContract.test_a_missing_artifact_is_load_failed
+
+    def example(self, folder: Path) -> ArtifactRef:
+        return artifact(save(folder), "huggingface")
+
+    def inputs(self, executable: Executable, rows: int) -> tuple[Tensor, ...]:
+        return (texts(*["good", "bad day", "night night good", "day"][:rows]),)
 
     def corrupt(self, folder: Path) -> ArtifactRef:
         (folder / "config.json").write_bytes(b"this is no JSON")
@@ -112,19 +61,19 @@ def test_scores_are_those_of_transformers(tmp_path: Path, kind: str) -> None:
     assert [(s.name, s.dtype, s.shape) for s in executable.signature.outputs] == [
         ("label", DType.BYTES, (-1,)),
         ("scores", DType.FP32, (-1, 3)),
+        ("truncated", DType.BOOL, (-1,)),
     ]
     assert executable.signature.outputs[1].labels == tuple(NAMES)
-    texts = ["good day", "bad night " * 12, "", "day", "good " * 30]
-    label, got = (t.array for t in classify(executable, *texts).outputs)
-    model = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
-    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)
-    for row, text in enumerate(texts):
-        with torch.inference_mode():
-            logits = model(**tokenizer(text, return_tensors="pt")).logits
-        expected = logits.softmax(-1)[0].numpy()
-        np.testing.assert_allclose(got[row], expected, atol=1e-5)
-        assert label[row] == NAMES[int(expected.argmax())].encode()
-    assert len({tuple(row) for row in got.round(4).tolist()}) == len(texts)
+    asked = ["good day", "bad night " * 12, "", "day", "good " * 30]
+    answer = ask(executable, *asked)
+    answers = pipeline("text-classification", tmp_path)(asked, top_k=None)
+    for label, row, expected in zip(
+        output(answer, "label"), output(answer, "scores"), answers, strict=True
+    ):
+        wanted = {item["label"]: item["score"] for item in expected}
+        np.testing.assert_allclose(row, [wanted[name] for name in NAMES], atol=1e-5)
+        assert label.decode() == expected[0]["label"]
+    assert len({tuple(row) for row in output(answer, "scores").round(4).tolist()}) == len(asked)
 
 
 def test_multi_label_scores_are_independent(tmp_path: Path) -> None:
@@ -134,17 +83,19 @@ def test_multi_label_scores_are_independent(tmp_path: Path) -> None:
 
 def test_a_bad_row_is_refused_alone(tmp_path: Path) -> None:
     executable = load(save(tmp_path))
-    result = classify(executable, "good", b"\xff", "bad")
+    result = ask(executable, "good", b"\xff", "bad")
     assert result.outputs[0].shape == (2,)
     assert result.outputs[1].shape == (2, 3)
     assert {row: err.reason for row, err in result.invalid.items()} == {
         1: "input 'text': expected UTF-8 text, got other bytes"
     }
-    assert classify(executable, b"\xff").outputs[1].shape == (0, 3)
+    assert ask(executable, b"\xff").outputs[1].shape == (0, 3)
 
 
-def test_long_text_is_cut(tmp_path: Path) -> None:
+def test_long_text_is_cut_and_said_to_be(tmp_path: Path) -> None:
     path = save(tmp_path)
+    answer = ask(load(path), "good " * 36, "good " * 37, "good", "good " * 500)
+    np.testing.assert_array_equal(output(answer, "truncated"), [False, True, False, True])
     np.testing.assert_array_equal(
         scores(load(path), "good " * 36), scores(load(path), "good " * 500)
     )
@@ -152,10 +103,33 @@ def test_long_text_is_cut(tmp_path: Path) -> None:
     np.testing.assert_array_equal(scores(short, "good bad"), scores(short, "good bad night day"))
 
 
+def test_long_text_is_refused_alone_where_that_is_wanted(tmp_path: Path) -> None:
+    options = {"truncation": "refuse", "max_length": 4}
+    executable = load(save(tmp_path), runtime_options=options)
+    result = ask(executable, "good", "bad", b"\xff", "good bad night", "bad day")
+    assert list(result.invalid) == [2, 3]
+    assert result.invalid[3].index == 3
+    assert result.invalid[3].reason == (
+        "input 'text': longer than 4 tokens, which is what the model reads "
+        "(runtime_options.truncation is refuse)"
+    )
+    expected = scores(executable, "good", "bad", "bad day")
+    np.testing.assert_allclose(output(result, "scores"), expected, rtol=1e-5)
+    assert not output(result, "truncated").any()
+
+
+def test_a_lower_precision_is_nearly_the_same(tmp_path: Path) -> None:
+    path = save(tmp_path)
+    rough = scores(load(path, runtime_options={"precision": "bf16"}), "good day")
+    assert rough.dtype == np.float32
+    np.testing.assert_allclose(rough, scores(load(path), "good day"), atol=0.05)
+    assert not np.array_equal(rough, scores(load(path), "good day"))
+
+
 def test_options(tmp_path: Path) -> None:
     executable = load(save(tmp_path), runtime_options={"labels": ["a", "b", "c"]})
     assert executable.signature.outputs[1].labels == ("a", "b", "c")
-    assert classify(executable, "good").outputs[0].array[0] in (b"a", b"b", b"c")
+    assert output(ask(executable, "good"), "label")[0] in (b"a", b"b", b"c")
 
 
 @pytest.mark.parametrize(
@@ -201,8 +175,20 @@ def test_a_device_that_is_not_there(
 
 def test_another_task(tmp_path: Path) -> None:
     assert refused(save(tmp_path, head="ForMaskedLM")) == (
-        "'m' version 1: the model is a ['RobertaForMaskedLM']; today sequence classifiers are "
-        "served, whose architecture ends in ForSequenceClassification"
+        "'m' version 1: the model is a ['RobertaForMaskedLM']; served are "
+        "*ForSequenceClassification (text-classification), *ForTokenClassification "
+        "(token-classification), *ForImageClassification (image-classification), *Model "
+        "(feature-extraction); where it can do one of ['text-classification', "
+        "'token-classification', 'zero-shot-classification', 'image-classification', "
+        "'feature-extraction'] all the same, say which in runtime_options.task"
+    )
+
+
+def test_a_task_that_is_not_known(tmp_path: Path) -> None:
+    message = refused(save(tmp_path), runtime_options={"task": "sentence-classification"})
+    assert message.startswith(
+        "'m' version 1: runtime_options.task: there is no task 'sentence-classification', there "
+        "are ['text-classification', 'token-classification', 'zero-shot-classification', "
     )
 
 
@@ -310,23 +296,25 @@ HUB_SCRIPT = """
 import sys
 from pathlib import Path
 from tests.contract.runtime_contract import NoClient, artifact
-from tests.unit.runtime.test_huggingface_runtime import HuggingFaceRuntime, classify
+from tests.frameworks.huggingface_models import HuggingFaceRuntime, ask
 try:
     ref = artifact(Path(sys.argv[1]), "huggingface")
-    print(classify(HuggingFaceRuntime().load(ref, NoClient()), "good day").outputs[1].array.shape)
+    print(ask(HuggingFaceRuntime().load(ref, NoClient()), "good day").outputs[1].array.shape)
 except Exception as err:
     print(type(err).__name__, err)
 """
 
 
-def in_own_process(path: Path, hub_home: Path) -> subprocess.CompletedProcess[str]:
+def in_own_process(
+    path: Path, hub_home: Path, **variables: str
+) -> subprocess.CompletedProcess[str]:
     """Load and classify where the hub's settings, which are read at import, are these."""
     env = {**os.environ, "HF_HOME": str(hub_home), "HF_HUB_OFFLINE": "1"}
     for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
         env.pop(name, None)
     return subprocess.run(
         [sys.executable, "-c", HUB_SCRIPT, str(path)],
-        env={**env, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        env={**env, **variables, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         capture_output=True,
         text=True,
         timeout=55,
@@ -334,19 +322,44 @@ def in_own_process(path: Path, hub_home: Path) -> subprocess.CompletedProcess[st
     )
 
 
-@pytest.mark.parametrize("pin", ["", "@main", "@" + "ab" * 20])
+def cached(home: Path, saved: Path) -> None:
+    """Put a saved model into the hub's cache, as ``tiny/mood``."""
+    folder = home / "hub" / "models--tiny--mood"
+    (folder / "snapshots").mkdir(parents=True)
+    (folder / "refs").mkdir()
+    (folder / "refs" / "main").write_text(COMMIT)
+    shutil.copytree(saved, folder / "snapshots" / COMMIT)
+
+
+COMMIT = "ab" * 20
+
+
+@pytest.mark.parametrize("pin", ["", "@main", f"@{COMMIT}"])
 def test_a_hub_model_in_the_local_cache(tmp_path: Path, pin: str) -> None:
-    commit = "ab" * 20
-    cached = tmp_path / "home" / "hub" / "models--tiny--mood"
-    (cached / "snapshots").mkdir(parents=True)
-    (cached / "refs").mkdir()
-    (cached / "refs" / "main").write_text(commit)
     save(tmp_path / "saved")
-    shutil.copytree(tmp_path / "saved", cached / "snapshots" / commit)
+    cached(tmp_path / "home", tmp_path / "saved")
     path = tmp_path / "model.hub"
     path.write_text(f"tiny/mood{pin}\n")
     ran = in_own_process(path, tmp_path / "home")
     assert (ran.stdout, ran.stderr) == ("(1, 3)\n", "")
+
+
+@pytest.mark.parametrize("offline", ["1", "0"])
+def test_files_that_may_be_on_the_hub_or_not(tmp_path: Path, offline: str) -> None:
+    """``modules.json`` is not in the cache. Offline there is none; else somebody must know."""
+    save(tmp_path / "saved", head="Model")
+    cached(tmp_path / "home", tmp_path / "saved")
+    path = tmp_path / "model.hub"
+    path.write_text(f"tiny/mood@{COMMIT}\n")
+    ran = in_own_process(path, tmp_path / "home", HF_HUB_OFFLINE=offline, **NOWHERE)
+    if offline == "1":
+        assert (ran.stdout, ran.stderr) == ("(1,)\n", "")
+    else:
+        assert "is not in the local cache, and the hub cannot be reached" in ran.stdout
+
+
+NOWHERE = {"HF_ENDPOINT": "http://127.0.0.1:9", "no_proxy": "127.0.0.1", "NO_PROXY": "127.0.0.1"}
+"""A hub at a port where nobody listens."""
 
 
 def test_a_hub_that_cannot_be_reached(tmp_path: Path) -> None:
@@ -361,3 +374,19 @@ def test_a_hub_that_cannot_be_reached(tmp_path: Path) -> None:
     assert "HF_HOME" in ran.stdout
     assert "local directory" in ran.stdout
     assert ran.stderr == ""
+
+
+async def test_it_is_served(tmp_path: Path) -> None:
+    save(tmp_path / "mood" / "1")
+    async with penstock.serving(tmp_path) as models:
+        answer = await models.infer("mood", text=["good day", "night " * 500])
+    assert set(answer) == {"label", "scores", "truncated"}
+    assert answer["scores"].shape == (2, 3)
+    assert answer["truncated"].tolist() == [False, True]
+
+
+async def test_a_name_on_the_hub_where_a_path_is_expected() -> None:
+    with pytest.raises(ConfigError) as caught:
+        async with penstock.serving("owner/name"):
+            pass
+    assert "model.hub" in caught.value.message

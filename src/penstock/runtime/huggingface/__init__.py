@@ -1,0 +1,1 @@
+"""The tasks of the ``huggingface`` runtime, one file each, and what they share."""

@@ -1,0 +1,1 @@
+"""What the ``torch`` runtime is made of."""

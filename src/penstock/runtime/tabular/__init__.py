@@ -1,0 +1,1 @@
+"""What models of rows and columns share: their features as inputs, their scores as outputs."""

@@ -1,0 +1,1 @@
+"""Tests of the runtimes of other frameworks: `make test-frameworks`."""

@@ -1,0 +1,1 @@
+"""The parts of the huggingface runtime that need no framework."""

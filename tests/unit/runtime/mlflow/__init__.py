@@ -1,0 +1,1 @@
+"""The parts of the mlflow runtime that need no framework."""

@@ -1,0 +1,1 @@
+"""Tests of what the runtimes of tabular models share."""
