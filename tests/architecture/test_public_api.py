@@ -23,7 +23,7 @@ def test_the_public_names() -> None:
 
 def test_what_a_model_may_override() -> None:
     own = {name for name in vars(penstock.Model) if not name.startswith("_")}
-    assert own == {"inline_safe", "load", "close"}
+    assert own == {"inline_safe", "memory_bytes", "load", "close"}
 
 
 def test_what_a_model_is_given() -> None:

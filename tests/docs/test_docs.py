@@ -96,7 +96,7 @@ def test_every_model_in_the_guides_loads_and_answers(code: str, tmp_path: Path) 
 
 
 def test_the_guides_hold_models() -> None:
-    assert len(_models("docs/python-models.md")) == 5
+    assert len(_models("docs/python-models.md")) == 6
     assert len(_models("README.md")) == 1
 
 

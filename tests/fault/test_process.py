@@ -56,9 +56,9 @@ def test_a_path_that_is_not_there(tmp_path: Path, slow: Path) -> None:
 
 
 def test_a_file_that_is_no_model(tmp_path: Path) -> None:
-    (tmp_path / "m.pkl").write_bytes(b"x")
-    line = refused(tmp_path, "m.pkl", "--http-port", "0", "--grpc-port", "0")
-    assert ".pkl" in line
+    (tmp_path / "m.gguf").write_bytes(b"x")
+    line = refused(tmp_path, "m.gguf", "--http-port", "0", "--grpc-port", "0")
+    assert ".gguf" in line
     assert "ONNX" in line
 
 

@@ -10,29 +10,43 @@ from typing import TYPE_CHECKING, cast
 
 from penstock import __version__
 from penstock.app.memory import available_memory
+from penstock.app.memory_book import MemoryBook
+from penstock.app.memory_meter import MemoryMeter
 from penstock.app.model_loader import ModelLoader
-from penstock.app.settings import LifecycleSettings, ResponseCacheSettings, Settings
+from penstock.app.model_source import ModelSource, model_source
+from penstock.app.settings import (
+    LifecycleSettings,
+    MemorySettings,
+    PackageSettings,
+    ResponseCacheSettings,
+    Settings,
+    WorkerSettings,
+)
 from penstock.core.clock import Clock, SystemClock
+from penstock.core.daemon_thread import on_daemon_thread
 from penstock.core.loader import Loader
 from penstock.core.messages import InferRequest, InferResponse
 from penstock.core.servable import InferenceClient
 from penstock.lifecycle.harness import LoadOptions
 from penstock.lifecycle.manager import Manager, ManagerOptions
+from penstock.lifecycle.on_demand import OnDemand, OnDemandOptions
 from penstock.lifecycle.source_adapter import ModelControl
 from penstock.lifecycle.transition_policy import TRANSITION_POLICIES
 from penstock.repository.artifact import ArtifactRef, StoredModel
-from penstock.repository.filesystem_source import FileSystemSource
+from penstock.repository.package_options import PackageIntake
+from penstock.repository.package_ref import PackageRef
 from penstock.router.router import Router
 from penstock.runtime.blocking_client import BlockingClient
 from penstock.server.http import HttpApp
 from penstock.server.service import ModelService
 from penstock.telemetry.logs import LevelSwitch
 from penstock.telemetry.registry import StatsRegistry
-from penstock.telemetry.stats import EdgeStats
+from penstock.telemetry.stats import EdgeStats, MemoryNumbers
 from penstock.telemetry.trace import open_telemetry
 
 if TYPE_CHECKING:
     from penstock.app.cached_loader import SharedStore
+    from penstock.runtime.process.worker_host import WorkerHost
     from penstock.server.api import Api
 
 
@@ -48,7 +62,7 @@ class Assembly:
         http_app: the ASGI application.
     """
 
-    source: FileSystemSource
+    source: ModelSource
     control: ModelControl
     service: ModelService
     api: Callable[[], Api]
@@ -69,7 +83,7 @@ def build(paths: Sequence[str], settings: Settings, switch: LevelSwitch) -> Asse
     """Put a server together.
 
     Args:
-        paths: files, folders and repositories to serve.
+        paths: files, folders, repositories and URLs to serve.
         settings: everything else.
         switch: of the logs.
 
@@ -78,34 +92,27 @@ def build(paths: Sequence[str], settings: Settings, switch: LevelSwitch) -> Asse
 
     Concurrency: on the event loop that will run it.
     """
-    loop = asyncio.get_running_loop()
     clock, stats, edge = SystemClock(), StatsRegistry(), EdgeStats()
-    source = FileSystemSource(
-        paths, options=settings.watch.options(settings.model_control), clock=clock
-    )
+    source = model_source(paths, settings, _packages(settings.packages), clock)
     client = _LateClient()
-    blocking = BlockingClient(client, loop)
-
-    answers = _answers(settings.response_cache, clock, edge)
-
-    def make_loader(artifact: ArtifactRef) -> Loader:
-        loader = ModelLoader(artifact, client=blocking, stats=stats, clock=clock)
-        options = artifact.manifest.response_cache
-        return loader if options is None else answers().loader(loader, artifact, options)
-
-    async def scan() -> Sequence[StoredModel]:
-        return await asyncio.to_thread(source.scan)
-
-    manager = Manager(
-        options=_manager_options(settings.lifecycle), clock=clock, available=available_memory
+    make_loader = _loader_maker(settings, client, stats, edge, clock)
+    manager, control, on_demand = _manage(settings, make_loader, source.scan, clock)
+    edge.memory = lambda: MemoryNumbers(
+        manager.held_bytes,
+        settings.memory.budget_bytes,
+        manager.num_evictions,
+        0 if on_demand is None else on_demand.num_waiting,
     )
-    control = ModelControl(
-        manager, make_loader, settings.model_control, initial=settings.load_models, scan=scan
-    )
-    router = Router(manager)
+    router = Router(manager, on_demand)
     client.target = router
     service = ModelService(
-        router=router, manager=manager, control=control, stats=stats, edge=edge, clock=clock
+        router=router,
+        manager=manager,
+        control=control,
+        stats=stats,
+        edge=edge,
+        clock=clock,
+        on_demand=on_demand,
     )
 
     @functools.cache
@@ -118,6 +125,85 @@ def build(paths: Sequence[str], settings: Settings, switch: LevelSwitch) -> Asse
         service.recorders.append(open_telemetry(clock))
     http_app = HttpApp(service, lambda: api().routes, settings.http.limits)
     return Assembly(source, control, service, api, http_app)
+
+
+def _loader_maker(
+    settings: Settings, client: _LateClient, stats: StatsRegistry, edge: EdgeStats, clock: Clock
+) -> Callable[[ArtifactRef], Loader]:
+    """Makes the loader of an artifact; what all loaders share is made here.
+
+    Raises:
+        ConfigError: a setting is wrong.
+    """
+    blocking = BlockingClient(client, asyncio.get_running_loop())
+    book, meter = MemoryBook(learns_early=settings.memory.on_demand), MemoryMeter()
+    answers = _answers(settings.response_cache, clock, edge)
+    workers = _workers(settings.workers, client)
+
+    def make_loader(artifact: ArtifactRef) -> Loader:
+        loader = ModelLoader(
+            artifact,
+            client=blocking,
+            stats=stats,
+            clock=clock,
+            book=book,
+            meter=meter,
+            workers=workers,
+        )
+        options = artifact.manifest.response_cache
+        wanted = loader if options is None else answers().loader(loader, artifact, options)
+        return wanted if artifact.package is None else _packaged(wanted, artifact.package)
+
+    return make_loader
+
+
+def _manage(
+    settings: Settings,
+    make_loader: Callable[[ArtifactRef], Loader],
+    look: Callable[[], Sequence[StoredModel]],
+    clock: Clock,
+) -> tuple[Manager, ModelControl, OnDemand | None]:
+    """Who decides what serves, and brings it into memory; None: nothing is loaded on demand."""
+
+    async def scan() -> Sequence[StoredModel]:
+        return await on_daemon_thread(look, "penstock-scan")
+
+    manager = Manager(
+        options=_manager_options(settings.lifecycle, settings.memory),
+        clock=clock,
+        available=available_memory,
+    )
+    control = ModelControl(
+        manager,
+        make_loader,
+        settings.model_control,
+        initial=settings.load_models,
+        scan=scan,
+        on_demand=settings.memory.on_demand,
+    )
+    return manager, control, _on_demand(settings, manager, control, clock)
+
+
+def _packaged(loader: Loader, package: PackageRef) -> Loader:
+    """A loader that unpacks first; imported by those who have packages."""
+    from penstock.app.packaged_loader import PackagedLoader
+
+    return PackagedLoader(loader, package)
+
+
+def _packages(settings: PackageSettings) -> PackageIntake:
+    """How packages are taken in, the keys looked at now rather than with the first package.
+
+    Raises:
+        ConfigError: a key cannot be used.
+        LoadFailed: the library for signatures is not installed.
+    """
+    intake = settings.intake()
+    if intake.options.trusted_keys:
+        from penstock.repository.package_seal import read_keys
+
+        read_keys(intake.options.trusted_keys)
+    return intake
 
 
 def _answers(
@@ -142,7 +228,37 @@ def _answers(
     return made
 
 
-def _manager_options(settings: LifecycleSettings) -> ManagerOptions:
+def _on_demand(
+    settings: Settings, manager: Manager, control: ModelControl, clock: Clock
+) -> OnDemand | None:
+    """What brings cold models; None: models are always loaded."""
+    memory = settings.memory
+    if not memory.on_demand:
+        return None
+    options = OnDemandOptions(
+        room_wait_s=memory.room_wait_s,
+        max_waiting_requests=memory.max_waiting_requests,
+        max_backoff_s=max(1.0, settings.lifecycle.max_backoff_s),
+    )
+    return OnDemand(manager, options, lambda name: control.manifest(name).queue, clock)
+
+
+def _workers(settings: WorkerSettings, client: InferenceClient) -> Callable[[], WorkerHost]:
+    """What worker processes share, made for the first of them."""
+
+    @functools.cache
+    def made() -> WorkerHost:
+        from penstock.runtime.process.reaper_process import ReaperProcess
+        from penstock.runtime.process.shared_memory import SharedMemoryBudget
+        from penstock.runtime.process.worker_host import WorkerHost
+
+        budget = SharedMemoryBudget(settings.shared_memory_max_bytes)
+        return WorkerHost(client, budget, ReaperProcess(), settings.start_timeout_s)
+
+    return made
+
+
+def _manager_options(settings: LifecycleSettings, memory: MemorySettings) -> ManagerOptions:
     return ManagerOptions(
         max_concurrent_loads=settings.max_concurrent_loads,
         load=LoadOptions(
@@ -151,4 +267,6 @@ def _manager_options(settings: LifecycleSettings) -> ManagerOptions:
             max_backoff_s=settings.max_backoff_s,
         ),
         transition_policy=TRANSITION_POLICIES[f"{settings.transition}_preserving"],
+        memory_budget_bytes=memory.budget_bytes,
+        min_loaded_s=memory.min_loaded_s,
     )

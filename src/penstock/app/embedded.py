@@ -66,6 +66,8 @@ class Models:
         if timeout_s is not None:
             deadline = Deadline.after(timeout_s, self._service.clock.monotonic_ns())
         choice = VersionChoice.parse(str(version))
+        if not all(hasattr(value, "dtype") for value in inputs.values()):
+            await self._warm(model, choice, deadline)
         response = await self._service.infer(
             InferRequest(
                 model=model,
@@ -75,6 +77,11 @@ class Models:
             )
         )
         return {tensor.name: tensor.array for tensor in response.outputs}
+
+    async def _warm(self, model: str, choice: VersionChoice, deadline: Deadline | None) -> None:
+        """Have a model loaded whose datatypes are needed to read lists."""
+        with contextlib.suppress(NotFound, NotReady):  # the request will say so
+            await self._service.warm(model, choice, deadline)
 
     def _tensors(
         self, model: str, choice: VersionChoice, inputs: Mapping[str, Any]

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from penstock.app.settings import Settings
+from penstock.core.byte_size import ByteSize
 from penstock.core.errors import ConfigError
 
 _PREFIX = "PENSTOCK_"
@@ -66,7 +67,7 @@ def load_settings(
     for name, value, where in _layers(config, environ, flags, flags_name):
         _put(tree, name, _fit(name, value, where))
         origin.mark(name, where)
-    return msgspec.convert(tree, Settings, strict=False), origin
+    return msgspec.convert(tree, Settings, strict=False, dec_hook=_to_size), origin
 
 
 @functools.cache
@@ -167,12 +168,17 @@ def _fit(name: str, value: Any, where: str) -> Any:
     elif isinstance(value, str):
         fitting = value.strip()
     try:
-        converted = msgspec.to_builtins(msgspec.convert(fitting, kind, strict=False))
+        converted = msgspec.convert(fitting, kind, strict=False, dec_hook=_to_size)
+        converted = msgspec.to_builtins(converted, enc_hook=int)
     except msgspec.ValidationError as err:
         raise ConfigError(_misfit(name, kind, value, where)) from err
     if isinstance(converted, float) and not math.isfinite(converted):
         raise ConfigError(_misfit(name, kind, value, where))
     return converted
+
+
+def _to_size(kind: type, value: object) -> object:
+    return ByteSize.parse(value) if kind is ByteSize else value
 
 
 def _misfit(name: str, kind: Any, value: Any, where: str) -> str:
@@ -189,6 +195,7 @@ def describe_type(kind: Any) -> str:
         base, *notes = typing.get_args(kind)
         return describe_type(base) + "".join(_range(note) for note in notes)
     words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    words[ByteSize] = "a number of bytes, such as 512MiB"
     return words.get(kind, str(kind))
 
 

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
+from penstock.app.copies import Copies, process_copies, thread_copies
+from penstock.app.memory_book import MemoryBook, MemoryUse
+from penstock.app.memory_meter import MemoryMeter, give_back_free_memory
 from penstock.core.clock import Clock, SystemClock
 from penstock.core.daemon_thread import on_daemon_thread
 from penstock.core.errors import ConfigError, LoadFailed
@@ -15,17 +20,31 @@ from penstock.core.tensor import Tensor
 from penstock.dialects.open_inference.rest_request import decode_infer
 from penstock.repository.artifact import ArtifactRef
 from penstock.runtime.declared import declare
-from penstock.runtime.executable import Executable
-from penstock.runtime.instance import ThreadInstance
+from penstock.runtime.executable import declared_bytes
+from penstock.runtime.instance import Instance
 from penstock.runtime.runtime import find_runtime
+from penstock.runtime.saved_example import saved_example
 from penstock.runtime.warmup import example_inputs, warm_up
 from penstock.scheduler.model_info import ModelInfo, max_batch_size
 from penstock.scheduler.scheduler import Scheduler
 from penstock.telemetry.registry import StatsRegistry
 
+if TYPE_CHECKING:
+    from penstock.runtime.process.worker_host import WorkerHost
+
 
 class ModelLoader:
-    """Loads one version: runtime, instances, warm-up, scheduler."""
+    """Loads one version: runtime, instances, warm-up, scheduler.
+
+    Args:
+        artifact: what is loaded.
+        client: how its model may call others.
+        stats: where its numbers are kept while it is loaded.
+        clock: the time; None: the machine's.
+        book: what is known of the sizes of versions; None: nothing is.
+        meter: measures loads; None: one of its own.
+        workers: what worker processes share, made when the first is started; None: there are none.
+    """
 
     def __init__(
         self,
@@ -34,16 +53,22 @@ class ModelLoader:
         client: ModelClient,
         stats: StatsRegistry,
         clock: Clock | None = None,
+        book: MemoryBook | None = None,
+        meter: MemoryMeter | None = None,
+        workers: Callable[[], WorkerHost] | None = None,
     ) -> None:
         self._artifact = artifact
         self._client = client
         self._stats = stats
         self._clock = clock or SystemClock()
+        self._book = book or MemoryBook()
+        self._meter = meter or MemoryMeter()
+        self._workers = workers
         self._scheduler: Scheduler | None = None
 
     def estimate(self) -> ResourceEstimate:
-        """The artifact's size on disk, once for each instance."""
-        return ResourceEstimate(self._artifact.num_bytes * self._artifact.manifest.instances.count)
+        """What it took when it was last loaded; before, its size on disk for each instance."""
+        return ResourceEstimate(self._book.use_of(self._artifact).num_bytes)
 
     async def load(self) -> Scheduler:
         """Load and warm up every instance on a thread of this load's own; see ``core.Loader``.
@@ -52,44 +77,66 @@ class ModelLoader:
         """
         started_ns = self._clock.monotonic_ns()
         loop = asyncio.get_running_loop()
-        info, instances = await on_daemon_thread(
-            lambda: self._load_instances(loop), f"penstock-load-{self._artifact.id.name}"
-        )
+        async with self._book.turn(self._artifact.runtime):
+            info, instances, learnt = await on_daemon_thread(
+                lambda: self._load_measured(loop), f"penstock-load-{self._artifact.id.name}"
+            )
+            self._book.learn(self._artifact, learnt)
         try:
             scheduler = Scheduler(info, instances, loop=loop, clock=self._clock)
         except ConfigError as err:
             for instance in instances:
                 await instance.close()
             raise LoadFailed(f"{self._artifact.id}: {err.message}") from err
+        use = self._book.use_of(self._artifact)
+        scheduler.stats.memory_bytes, scheduler.stats.memory_source = use
         scheduler.stats.load_s = (self._clock.monotonic_ns() - started_ns) / 1e9
         self._stats.add(scheduler.stats)
         self._scheduler = scheduler
         return scheduler
 
     async def unload(self) -> None:
-        """Close the instances and forget the numbers."""
+        """Close the instances, forget the numbers and give the memory back to the system."""
         scheduler, self._scheduler = self._scheduler, None
         if scheduler is not None:
             self._stats.remove(scheduler.stats)
-            await scheduler.close()
+            with self._meter.changing():
+                await scheduler.close()
+                await on_daemon_thread(give_back_free_memory, "penstock-trim")
+
+    def _load_measured(
+        self, loop: asyncio.AbstractEventLoop
+    ) -> tuple[ModelInfo, Sequence[Instance], MemoryUse | None]:
+        """Load, and tell how large it is. A framework's own memory counts for no model."""
+        is_here = self._artifact.manifest.instances.kind == "thread"
+        if is_here:
+            find_runtime(self._artifact.runtime)
+        with self._meter.measuring() as measurement:
+            info, instances = self._load_instances(loop)
+        declared = [declared_bytes(instance) for instance in instances]
+        known = [num_bytes for num_bytes in declared if num_bytes is not None]
+        if len(known) == len(instances):
+            return info, instances, MemoryUse(sum(known), "declared")
+        if measurement.grown_bytes is None or not is_here:
+            return info, instances, None
+        return info, instances, MemoryUse(measurement.grown_bytes, "measured")
 
     def _load_instances(
         self, loop: asyncio.AbstractEventLoop
-    ) -> tuple[ModelInfo, list[ThreadInstance]]:
+    ) -> tuple[ModelInfo, Sequence[Instance]]:
         artifact = self._artifact
-        runtime = find_runtime(artifact.runtime)
-        executables: list[Executable] = []
+        copies: Copies | None = None
         try:
-            while len(executables) < artifact.manifest.instances.count:
-                executables.append(runtime.load(artifact, self._client))
-            signature = self._declared(executables[0])
+            copies = self._copies(loop)
+            signature = self._declared(copies.signature)
             self._check_batch_sizes(signature)
-            instances = [ThreadInstance(artifact.id, e, loop, self._clock) for e in executables]
             examples = self._examples(signature)
-            warm_up_ns = max(warm_up(artifact.id, instance, examples) for instance in instances)
+            one_each = copies.instances[: artifact.manifest.instances.count]  # others share a copy
+            warm_up_ns = max(warm_up(artifact.id, one, examples) for one in one_each)
+            copies.keep_warm(examples)
         except BaseException as err:
-            for executable in executables:
-                executable.close()
+            if copies is not None:
+                copies.close()
             if isinstance(err, Exception):
                 raise
             text = f"{artifact.id}: loading the model raised {type(err).__name__}: {err}"
@@ -97,12 +144,20 @@ class ModelLoader:
         info = ModelInfo(
             id=artifact.id,
             runtime=artifact.runtime,
-            platform=runtime.platform,
+            platform=copies.platform,
             signature=signature,
             manifest=artifact.manifest,
             warm_up_ns=warm_up_ns,
         )
-        return info, instances
+        return info, copies.instances
+
+    def _copies(self, loop: asyncio.AbstractEventLoop) -> Copies:
+        artifact = self._artifact
+        if artifact.manifest.instances.kind == "thread":
+            return thread_copies(artifact, self._client, loop, self._clock)
+        if self._workers is None:
+            raise LoadFailed(f"{artifact.id}: there are no worker processes here")
+        return process_copies(artifact, self._workers(), loop, self._clock)
 
     def _check_batch_sizes(self, signature: ModelSignature) -> None:
         """See that no preferred size is beyond a batch, now that the default is known."""
@@ -116,16 +171,16 @@ class ModelLoader:
                 f"max_batch_size, which is {limit}{default}"
             )
 
-    def _declared(self, executable: Executable) -> ModelSignature:
+    def _declared(self, signature: ModelSignature) -> ModelSignature:
         try:
-            return declare(executable.signature, self._artifact.manifest)
+            return declare(signature, self._artifact.manifest)
         except ConfigError as err:
             raise LoadFailed(f"{self._artifact.id}: {err.message}") from err
 
     def _examples(self, signature: ModelSignature) -> list[tuple[Tensor, ...]]:
         warmup = self._artifact.manifest.warmup
         if warmup is None:
-            return [example_inputs(signature)]
+            return [saved_example(self._artifact, signature) or example_inputs(signature)]
         examples = []
         for example in warmup:
             examples += [self._read_example(example.file, signature)] * example.count

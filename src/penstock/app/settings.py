@@ -6,11 +6,15 @@ errors with the nearest name, wherever they come from (docs/decisions/0006-setti
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 
+from penstock.core.byte_size import ByteSize
 from penstock.repository.filesystem_source import WatchOptions
+from penstock.repository.listing import MAX_ENTRIES
+from penstock.repository.package_options import PackageIntake, PackageOptions, default_cache
 from penstock.server.exchange import Limits
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
@@ -107,6 +111,41 @@ class LifecycleSettings(_Strict, frozen=True):
     max_backoff_s: NonNegative = 30.0
 
 
+class MemorySettings(_Strict, frozen=True):
+    """How much memory the loaded models may take together, and what becomes of the others.
+
+    Attributes:
+        budget_bytes: the most that all loaded models may hold, as ``512MiB``; 0: what the machine,
+            or the container's limit, has left.
+        on_demand: load a model when a request for it comes, and unload the least recently used
+            ones when there is no room; ``keep_loaded: true`` in model.yaml makes an exception.
+        min_loaded_s: a model that was loaded on demand stays for this long, at least, before
+            another one may take its place, in seconds.
+        room_wait_s: how long requests wait for room while all loaded models are in use or have
+            only just come, in seconds; then they are refused.
+        max_waiting_requests: requests that may wait for models to be loaded, all models together.
+    """
+
+    budget_bytes: ByteSize = ByteSize(0)
+    on_demand: bool = False
+    min_loaded_s: NonNegative = 1.0
+    room_wait_s: NonNegative = 5.0
+    max_waiting_requests: AtLeastOne = 1000
+
+
+class WorkerSettings(_Strict, frozen=True):
+    """Worker processes of models with ``instances: {kind: process}``.
+
+    Attributes:
+        shared_memory_max_bytes: shared memory that large tensors to and from all workers may take
+            together; beyond it they go through the sockets.
+        start_timeout_s: how long a worker may take to load its model, in seconds.
+    """
+
+    shared_memory_max_bytes: ByteSize = ByteSize(1024**3)
+    start_timeout_s: Positive = 300.0
+
+
 class ResponseCacheSettings(_Strict, frozen=True):
     """Where answers are kept of models whose model.yaml has a ``response_cache``.
 
@@ -118,6 +157,65 @@ class ResponseCacheSettings(_Strict, frozen=True):
 
     url: str = "memory://?max_bytes=256MiB"
     timeout_s: Positive = 0.05
+
+
+class PackageSettings(_Strict, frozen=True):
+    """How model packages are taken in.
+
+    Attributes:
+        cache: the folder they are unpacked to; empty: `penstock/packages` in the user's cache.
+        trusted_keys: files of Ed25519 public keys: a package that none of them signed is refused;
+            empty: signatures are not looked at.
+        max_bytes: the most that the files of one package may take.
+        max_files: the most files one package may hold.
+        max_cache_bytes: the most that unpacked packages may take together; those that nothing is
+            loaded from are removed, the ones opened longest ago first.
+    """
+
+    cache: str = ""
+    trusted_keys: tuple[str, ...] = ()
+    max_bytes: AtLeastOne = 64 * 1024**3
+    max_files: AtLeastOne = MAX_ENTRIES
+    max_cache_bytes: AtLeastOne = 64 * 1024**3
+
+    def intake(self) -> PackageIntake:
+        """What the source is given."""
+        cache = Path(self.cache) if self.cache else default_cache()
+        keys = tuple(map(Path, self.trusted_keys))
+        options = PackageOptions(keys, self.max_bytes, self.max_files)
+        return PackageIntake(cache, options, self.max_cache_bytes)
+
+
+class ModelCacheSettings(_Strict, frozen=True):
+    """Where models that come by URL are kept on this disk.
+
+    Attributes:
+        path: the folder; several servers may share one; empty: `penstock/models` in the user's
+            cache.
+        max_bytes: the most that it may take, as ``20GiB``; the least recently used files make
+            room, those of models that are served never.
+    """
+
+    path: str = ""
+    max_bytes: ByteSize = ByteSize(50 * 1024**3)
+
+
+class RemoteSettings(_Strict, frozen=True):
+    """How the stores are talked to that models come from by URL.
+
+    Attributes:
+        timeout_s: the longest wait for one answer: a listing, or 8 MiB of a file, in seconds.
+        attempts: how often something is tried that can pass.
+        initial_backoff_s: wait after the first failed attempt, in seconds; it doubles.
+        max_backoff_s: the longest wait between attempts, in seconds.
+        allow_unverified: take files by HTTPS without a digest.
+    """
+
+    timeout_s: Positive = 30.0
+    attempts: AtLeastOne = 5
+    initial_backoff_s: NonNegative = 0.5
+    max_backoff_s: NonNegative = 20.0
+    allow_unverified: bool = False
 
 
 class Settings(_Strict, frozen=True):
@@ -133,7 +231,12 @@ class Settings(_Strict, frozen=True):
         http: the HTTP door.
         grpc: the gRPC door.
         watch: how the repository is watched.
+        packages: how model packages are taken in.
+        model_cache: where models that come by URL are kept.
+        remote: how their stores are talked to.
         lifecycle: how versions are loaded and replaced.
+        memory: how much memory the loaded models may take.
+        workers: worker processes.
         response_cache: where answers are kept that are given again.
         telemetry: logs, metrics, traces.
     """
@@ -146,6 +249,11 @@ class Settings(_Strict, frozen=True):
     http: HttpSettings = HttpSettings()
     grpc: GrpcSettings = GrpcSettings()
     watch: WatchSettings = WatchSettings()
+    packages: PackageSettings = PackageSettings()
+    model_cache: ModelCacheSettings = ModelCacheSettings()
+    remote: RemoteSettings = RemoteSettings()
     lifecycle: LifecycleSettings = LifecycleSettings()
+    memory: MemorySettings = MemorySettings()
+    workers: WorkerSettings = WorkerSettings()
     response_cache: ResponseCacheSettings = ResponseCacheSettings()
     telemetry: TelemetrySettings = TelemetrySettings()

@@ -15,7 +15,8 @@
     ├── Unsupported            a legal request for something this server does not do
     ├── FailedPrecondition     the server's mode forbids it
     ├── ModelFailed            the model's code raised or answered nonsense
-    │   └── MalformedAnswer    its answer does not fit its signature
+    │   ├── MalformedAnswer    its answer does not fit its signature
+    │   └── ModelCrashed       the process that computed it died
     ├── LoadFailed             an artifact could not be loaded or warmed up
     ├── ConfigError            a configuration file, setting or path is wrong
     └── Internal               our own fault
@@ -201,6 +202,12 @@ class ModelFailed(PenstockError):
 
 class MalformedAnswer(ModelFailed):
     """The model answered, but with wrong names, datatypes, shapes or row counts."""
+
+
+class ModelCrashed(ModelFailed):
+    """The worker process that computed the batch died; nobody knows how far it got."""
+
+    retryable = True
 
 
 class LoadFailed(PenstockError):

@@ -85,9 +85,12 @@ class Model:
     Attributes:
         inline_safe: set True where ``predict`` only computes (no I/O, no calls to other models):
             it may then run on the event loop itself when it is measured to be fast enough.
+        memory_bytes: what one instance holds in memory, where the model knows; may be set in
+            ``load``. None: it is measured, where that can be done.
     """
 
     inline_safe: ClassVar[bool] = False
+    memory_bytes: int | None = None
 
     def load(self, context: ModelContext) -> None:
         """Load what the model needs; called once per instance, before it is ready."""

@@ -42,11 +42,14 @@ class AspiredModel(msgspec.Struct, frozen=True):
         name: the model's name.
         versions: the versions that should serve, no two of one number; empty: none.
         labels: version label to version number.
+        on_demand: whether it is in memory only when it is asked for and there is room; False: as
+            long as it is told.
     """
 
     name: str
     versions: tuple[AspiredVersion, ...] = ()
     labels: Mapping[str, int] = msgspec.field(default_factory=dict)
+    on_demand: bool = False
 
 
 class Target(Protocol[T_contra]):

@@ -7,6 +7,7 @@ so it is three attributes and an integer.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from types import TracebackType
 
 from penstock.core.ids import ServableId
@@ -18,12 +19,14 @@ class Leases:
 
     Attributes:
         count: handles that are out.
+        on_idle: called each time the last handle comes back; None: nobody asks.
     """
 
-    __slots__ = ("_is_revoked", "_waiter", "count")
+    __slots__ = ("_is_revoked", "_waiter", "count", "on_idle")
 
     def __init__(self) -> None:
         self.count = 0
+        self.on_idle: Callable[[], None] | None = None
         self._is_revoked = False
         self._waiter: asyncio.Event | None = None
 
@@ -31,6 +34,8 @@ class Leases:
         """The count has come down to zero."""
         if self._waiter is not None:
             self._waiter.set()
+        if self.on_idle is not None:
+            self.on_idle()
 
     def revoke(self) -> None:
         """Stop ``wait_returned`` from waiting, whoever still holds a lease."""

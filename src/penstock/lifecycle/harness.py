@@ -86,6 +86,10 @@ class LoaderHarness:
         is_aspired: whether it should serve; set by ``aspire`` and ``unaspire``.
         may_retry: whether a FAILED one may be loaded again; set by the Manager.
         shortage: what it needed when it was refused for want of room; None: it was not.
+        awaits_room: whether its load waits until other models have made room.
+        claimed_bytes: the room that is being made for it.
+        room_at_ns: when there may be room, on the monotonic clock; None: when something ends.
+        ready_since_ns: when it became ready, on the monotonic clock; 0: it never was.
         state: where it is in its life.
         servable: what answers; set while READY and until the last lease is back.
         leases: who uses it.
@@ -104,6 +108,10 @@ class LoaderHarness:
         self.is_aspired = True
         self.may_retry = False
         self.shortage: ResourceEstimate | None = None
+        self.awaits_room = False
+        self.claimed_bytes = 0
+        self.room_at_ns: int | None = None
+        self.ready_since_ns = 0
         self.state = VersionState.NEW
         self.servable: Servable | None = None
         self.leases = Leases()
@@ -136,14 +144,31 @@ class LoaderHarness:
         except Exception as error:
             raise self._broken(error) from error
 
+    def size(self) -> ResourceEstimate:
+        """What it holds now that it is loaded: what its loader says after the load."""
+        try:
+            return self.estimate()
+        except PenstockError:
+            return ResourceEstimate()
+
     def refuse(self, error: PenstockError) -> None:
         """Fail without calling the loader (a version without one, or no room for it)."""
         self.start_load()
         self._fail(error)
 
+    def await_room(self, reason: str, claimed_bytes: int, room_at_ns: int | None) -> None:
+        """Its load shall be asked for again once there may be room."""
+        self.awaits_room = True
+        self.reason = reason
+        self.claimed_bytes = claimed_bytes
+        self.room_at_ns = room_at_ns
+
     def start_load(self) -> None:
         """Go to LOADING; ``load`` must follow."""
-        self.may_retry = False
+        if self.awaits_room:
+            self.reason = ""
+        self.may_retry = self.awaits_room = False
+        self.claimed_bytes = 0
         self.shortage = None
         self._move(VersionState.LOADING)
 

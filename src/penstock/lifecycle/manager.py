@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -19,8 +19,10 @@ from penstock.core.source import AspiredModel, AspiredVersion
 from penstock.core.status import VersionState, VersionStatus
 from penstock.lifecycle.handle import ServableHandle
 from penstock.lifecycle.harness import HarnessContext, LoaderHarness, LoadOptions
+from penstock.lifecycle.loading import Loading
 from penstock.lifecycle.reservations import Reservations
 from penstock.lifecycle.stream import Stream, nearest_name
+from penstock.lifecycle.tasks import has_running_loop
 from penstock.lifecycle.transition_policy import Act, TransitionPolicy, availability_preserving
 
 _log: Final = logging.getLogger("penstock.lifecycle")
@@ -35,12 +37,17 @@ class ManagerOptions(msgspec.Struct, frozen=True):
         transition_policy: in which order versions come and go.
         close_grace_s: seconds that ``aclose`` gives loads and unloads that still run when its
             own time is over, before it cancels them.
+        memory_budget_bytes: the most that all loaded versions may hold; 0: what is available.
+        min_loaded_s: how long a model that is loaded on demand stays, at least, when another one
+            needs its room.
     """
 
     max_concurrent_loads: int = 2
     load: LoadOptions = msgspec.field(default_factory=LoadOptions)
     transition_policy: TransitionPolicy = availability_preserving
     close_grace_s: float = 1.0
+    memory_budget_bytes: int = 0
+    min_loaded_s: float = 1.0
 
     def __post_init__(self) -> None:
         if self.max_concurrent_loads < 1:
@@ -88,8 +95,13 @@ class Manager:
         )
         self._streams: dict[str, Stream] = {}
         self._serials = itertools.count(1)
-        self._reservations = Reservations(available)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._loading = Loading(
+            self._streams,
+            Reservations(available, options.memory_budget_bytes),
+            clock,
+            options.min_loaded_s,
+            self._after,
+        )
         self._dirty: dict[str, None] = {}
         self._is_stepping = False
         self._was_told = False
@@ -124,9 +136,50 @@ class Manager:
                 failed.may_retry = True
             self._settle([name])
 
+    def demand(self, name: str, *, is_urgent: bool = False) -> Stream | None:
+        """Want a model that is loaded on demand in memory, for one who waits for it.
+
+        Args:
+            name: the model's name.
+            is_urgent: whether others must make room though they have only just come.
+
+        Returns:
+            its books, where what comes of it is read and awaited; to be paid back with
+            ``forgo``; None: there is no such model, or it is not loaded on demand.
+        """
+        stream = self._streams.get(name)
+        if stream is None or not stream.is_on_demand:
+            return None
+        stream.num_waiting += 1
+        stream.is_demanded = True
+        stream.is_urgent |= is_urgent
+        self._settle([name])
+        return stream
+
+    def forgo(self, stream: Stream) -> None:
+        """One who waited does so no longer, whatever came of it."""
+        stream.num_waiting -= 1
+        if stream.forgo():
+            self._settle([stream.name])
+
+    def look_again(self) -> None:
+        """Try again what waits for room, in order of age, until one has to go on waiting.
+
+        So a large model is not starved by small ones that come after it, and a look costs little
+        however many wait. What is loaded always, or by hand, goes before what is on demand.
+        """
+        self._loading.is_short = False
+        starving = [one for one in self._streams.values() if one.is_starving]
+        starving.sort(key=lambda one: (one.yields, min(each.serial for each in one.harnesses)))
+        for stream in starving:
+            stream.look_again()
+            self._settle([stream.name])
+            if stream.is_held_up:
+                return
+
     def step(self) -> None:
         """Bring what is nearer to what should be; needed only after telling without a loop."""
-        self._has_stepped = self._was_told and _has_running_loop()
+        self._has_stepped = self._was_told and has_running_loop()
         self._settle(self._streams)
 
     # What is
@@ -146,6 +199,8 @@ class Manager:
         if stream is not None:
             harness = stream.find(choice)
             if harness is not None and harness.servable is not None:
+                if stream.is_demanded:
+                    stream.last_used_ns = self._clock.monotonic_ns()
                 return ServableHandle(harness.id, harness.servable, harness.leases)
         raise self._why_not(name, choice)
 
@@ -182,6 +237,16 @@ class Manager:
         stream = self._streams.get(name)
         return stream.failures() if stream is not None else []
 
+    @property
+    def held_bytes(self) -> int:
+        """What all loaded versions hold in memory, as far as that is known."""
+        return self._loading.reservations.held_bytes
+
+    @property
+    def num_evictions(self) -> int:
+        """Models that were unloaded so far to make room for others."""
+        return self._loading.room.num_evictions
+
     def is_ready(self) -> bool:
         """Whether a Source has spoken and every model that should serve has a version that does."""
         return (
@@ -208,7 +273,7 @@ class Manager:
         for stream in self._streams.values():
             stream.aspired = None
         self.step()
-        if not await self._wait_idle(timeout_s):
+        if not await self._loading.tasks.wait_idle(timeout_s):
             await self._close_by_force()
         self._streams.clear()
         self._settle(())
@@ -234,7 +299,7 @@ class Manager:
 
     def _step_stream(self, stream: Stream) -> None:
         """Do one thing, look again, until the policy is content."""
-        has_loop = _has_running_loop()
+        has_loop = has_running_loop()
         while True:
             stream.sync()
             if not has_loop:
@@ -249,6 +314,7 @@ class Manager:
             _log.warning(text, stream.name, label, number, serving)
         if stream.is_gone:
             del self._streams[stream.name]
+        stream.tell_progress()
 
     def _refuse_hopeless(self, stream: Stream) -> bool:
         """Fail a version that came as an error, if there is one; whether there was."""
@@ -262,86 +328,28 @@ class Manager:
         """Do what the policy says next; whether there was anything."""
         for harness in stream.harnesses:
             if harness.shortage is not None:
-                harness.may_retry = self._reservations.fits(harness.shortage)
+                harness.may_retry = self._loading.may_retry(stream, harness, harness.shortage)
         action = self._options.transition_policy(stream.snapshot())
         if action is None:
             return False
         harness = next(one for one in stream.harnesses if one.serial == action.serial)
         if action.act is Act.UNLOAD:
-            harness.start_unload()
-            self._spawn(self._take_down(stream, harness), f"unload {harness.id}")
+            self._loading.start_unload(stream, harness)
         else:
-            self._start_load(stream, harness)
+            self._dirty.update(dict.fromkeys(self._loading.start_load(stream, harness)))
         return True
 
-    def _start_load(self, stream: Stream, harness: LoaderHarness) -> None:
-        try:
-            estimate = harness.estimate()
-        except PenstockError as error:
-            harness.refuse(error)
-            return
-        if not self._reservations.fits(estimate):
-            harness.refuse(self._reservations.refusal(harness.id, estimate))
-            harness.shortage = estimate
-            return
-        self._reservations.reserve(harness.serial, estimate)
-        harness.start_load()
-        self._spawn(self._bring_up(stream, harness), f"load {harness.id}")
-
-    async def _bring_up(self, stream: Stream, harness: LoaderHarness) -> None:
-        started_ns = self._clock.monotonic_ns()
-        try:
-            await harness.load()
-        finally:
-            self._reservations.release(harness.serial)
-        if harness.state is VersionState.READY:
-            duration_s = (self._clock.monotonic_ns() - started_ns) / 1e9
-            _log.info("loaded %s in %.3f s", harness.id, duration_s)
-        self._after(stream)
-
-    async def _take_down(self, stream: Stream, harness: LoaderHarness) -> None:
-        await harness.unload()
-        _log.info("unloaded %s", harness.id)
-        self._after(stream)
-
-    def _after(self, stream: Stream) -> None:
+    def _after(self, names: Iterable[str]) -> None:
         """Something came up or went down: look again, also at those that had no room."""
-        starved = [
-            name
-            for name, one in self._streams.items()
-            if any(harness.shortage is not None for harness in one.harnesses)
-        ]
-        self._settle([stream.name, *starved])
-
-    def _spawn(self, work: Coroutine[object, object, None], name: str) -> None:
-        task = asyncio.get_running_loop().create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._reap)
-
-    def _reap(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("task '%s' broke", task.get_name(), exc_info=error)
+        self._settle(names)
+        self.look_again()
 
     async def _close_by_force(self) -> None:
         for stream in self._streams.values():
             for harness in stream.harnesses:
                 harness.leases.revoke()
-        if not await self._wait_idle(self._options.close_grace_s):
-            _log.error("cancelled at the end: %s", [task.get_name() for task in self._tasks])
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _wait_idle(self, timeout_s: float) -> bool:
-        """Wait until no task is left; False when the time was over first."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                while self._tasks:
-                    await asyncio.wait(self._tasks)
-        except TimeoutError:
-            return False
-        return True
+        if not await self._loading.tasks.wait_idle(self._options.close_grace_s):
+            await self._loading.tasks.cancel_all()
 
     async def _wait_for(
         self, names: Iterable[str] | None, is_done: Callable[[Stream], bool]
@@ -357,7 +365,16 @@ class Manager:
             await self._step_done.wait()
 
     def _make_harness(self, aspired: AspiredVersion) -> LoaderHarness:
-        return LoaderHarness(aspired, next(self._serials), self._context)
+        harness = LoaderHarness(aspired, next(self._serials), self._context)
+        if self._streams[aspired.id.name].is_on_demand:
+            harness.leases.on_idle = self._on_idle
+        return harness
+
+    def _on_idle(self) -> None:
+        """The last request of a model has ended: one that waits for room may have it now."""
+        if self._loading.is_short:
+            self._loading.is_short = False
+            asyncio.get_running_loop().call_soon(self.look_again)
 
     def _changed(self, harness: LoaderHarness) -> None:
         """Called by a harness after each change of its state."""
@@ -377,11 +394,3 @@ class Manager:
             near = nearest_name(name, self._streams)
             return NotFound(f"Request for unknown model: '{name}' is not found{near}")
         return stream.why_not(choice)
-
-
-def _has_running_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

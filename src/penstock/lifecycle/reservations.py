@@ -1,4 +1,4 @@
-"""Reservations: memory promised to loads that are on their way."""
+"""Reservations: memory promised to loads that are on their way, and held by what is loaded."""
 
 from __future__ import annotations
 
@@ -13,41 +13,73 @@ _MIB: Final = 1024 * 1024
 
 
 class Reservations:
-    """What is free on the machine, less what loads in flight were promised.
+    """What may still be loaded: what is free on the machine, and what is left of the budget.
 
     A load takes its memory bit by bit, so what the machine reports as free lies until it is done.
 
     Args:
         available: what is free on the machine now.
+        budget_bytes: the most all loaded versions may hold together; 0: what the machine has.
 
     Concurrency: the event loop's thread only.
     """
 
-    def __init__(self, available: Callable[[], ResourceEstimate]) -> None:
+    def __init__(self, available: Callable[[], ResourceEstimate], budget_bytes: int = 0) -> None:
         self._available = available
-        self._reserved: dict[int, ResourceEstimate] = {}
+        self._budget_bytes = budget_bytes
+        self._reserved: dict[int, int] = {}
+        self._held: dict[int, int] = {}
 
-    def free(self) -> ResourceEstimate:
-        """What is available and promised to nobody."""
-        reserved_bytes = sum(one.ram_bytes for one in self._reserved.values())
-        return ResourceEstimate(max(0, self._available().ram_bytes - reserved_bytes))
+    @property
+    def held_bytes(self) -> int:
+        """What all loaded versions hold."""
+        return sum(self._held.values())
+
+    @property
+    def excess_bytes(self) -> int:
+        """What is held and promised beyond the budget; <= 0: nothing is."""
+        if not self._budget_bytes:
+            return 0
+        return self.held_bytes + sum(self._reserved.values()) - self._budget_bytes
+
+    def missing_bytes(self, estimate: ResourceEstimate) -> int:
+        """What is missing for that much; <= 0: nothing is."""
+        return estimate.ram_bytes - self._free_bytes()
 
     def fits(self, estimate: ResourceEstimate) -> bool:
         """Whether that much is free."""
-        return estimate.fits(self.free())
+        return not estimate.ram_bytes or self.missing_bytes(estimate) <= 0
 
     def reserve(self, key: int, estimate: ResourceEstimate) -> None:
-        """Promise ``estimate`` to the load ``key`` until it is released."""
-        self._reserved[key] = estimate
+        """Promise ``estimate`` to the load ``key``."""
+        self._reserved[key] = estimate.ram_bytes
+
+    def hold(self, key: int, actual: ResourceEstimate) -> None:
+        """The load ``key`` has ended well, and holds that much until it is released."""
+        del self._reserved[key]
+        self._held[key] = actual.ram_bytes
 
     def release(self, key: int) -> None:
-        """The load ``key`` has ended, one way or the other."""
-        del self._reserved[key]
+        """The load ``key`` has failed, or what it brought is unloaded."""
+        self._reserved.pop(key, None)
+        self._held.pop(key, None)
+
+    def of(self, key: int) -> int:
+        """What ``key`` was promised or holds, in bytes."""
+        return self._held.get(key, 0) or self._reserved.get(key, 0)
 
     def refusal(self, servable_id: ServableId, estimate: ResourceEstimate) -> LoadFailed:
         """The error of a version that does not fit; names both numbers."""
+        budget = f" of the budget of {self._budget_bytes // _MIB} MiB" if self._budget_bytes else ""
         return LoadFailed(
             f"{servable_id} needs {-(-estimate.ram_bytes // _MIB)} MiB of memory, "
-            f"{self.free().ram_bytes // _MIB} MiB are available",
+            f"{max(0, self._free_bytes()) // _MIB} MiB{budget} are available",
             retryable=True,
         )
+
+    def _free_bytes(self) -> int:
+        """What is available and promised to nobody; negative where more is held than should be."""
+        free_bytes = self._available().ram_bytes
+        if self._budget_bytes:
+            free_bytes = min(free_bytes, self._budget_bytes - self.held_bytes)
+        return free_bytes - sum(self._reserved.values())

@@ -8,12 +8,15 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, Literal, Protocol
 from weakref import WeakValueDictionary
 
+import msgspec
+
 from penstock.core.errors import FailedPrecondition, LoadFailed, PenstockError
 from penstock.core.loader import Loader
 from penstock.core.source import AspiredModel, Target
 from penstock.core.status import VersionState, VersionStatus
 from penstock.lifecycle.aspiration import aspire, check_model_name, override_manifest, unservable
 from penstock.lifecycle.model_index import IndexRow, build_index
+from penstock.lifecycle.stream import Stream
 from penstock.repository.artifact import ArtifactRef, StoredModel
 from penstock.repository.manifest import Manifest
 
@@ -31,6 +34,14 @@ class ManagedTarget(Target[AspiredModel], Protocol):
 
     def retry_failed(self, name: str) -> None:
         """Try what has failed of this model once more."""
+        ...
+
+    def demand(self, name: str, *, is_urgent: bool = False) -> Stream | None:
+        """Want a model that is loaded on demand in memory; None: it is not loaded so."""
+        ...
+
+    def forgo(self, stream: Stream) -> None:
+        """Pay back what ``demand`` gave."""
         ...
 
     def statuses(self, name: str | None = None) -> list[VersionStatus]:
@@ -59,7 +70,8 @@ class ModelControl:
 
     In the modes ``watch`` and ``none`` everything stored is aspired, as its version policy says.
     In the mode ``explicit`` nothing is, until it is asked for by ``load``; what then changes on
-    disk takes effect at the next ``load``.
+    disk takes effect at the next ``load``. With ``on_demand``, what is aspired is loaded when it
+    is asked for, by a request or by ``load``, unless its manifest says ``keep_loaded``.
 
     Args:
         target: the Manager.
@@ -69,6 +81,7 @@ class ModelControl:
         initial: explicit mode: names to load at the start, ``*`` for all.
         scan: looks at what is stored just now; asked before each explicit load, one call at a
             time; None: the last truth told is believed.
+        on_demand: whether models are loaded when they are asked for.
 
     Concurrency: the event loop's thread only.
     """
@@ -81,12 +94,14 @@ class ModelControl:
         *,
         initial: Sequence[str] = (),
         scan: Callable[[], Awaitable[Sequence[StoredModel]]] | None = None,
+        on_demand: bool = False,
     ) -> None:
         self._target = target
         self._make_loader = make_loader
         self._mode = mode
         self._initial = tuple(initial)
         self._scan = scan
+        self._on_demand = on_demand
         self._scan_lock = asyncio.Lock()
         self._stored: dict[str, StoredModel] = {}
         self._wanted: dict[str, AspiredModel] = {}
@@ -99,7 +114,7 @@ class ModelControl:
         if self._mode == "explicit":
             self._want_initial()
         else:
-            self._wanted = {model.name: aspire(model, self._make_loader) for model in models}
+            self._wanted = {model.name: self._aspire(model) for model in models}
         self._tell()
 
     async def load(self, name: str, manifest_override: Manifest | None = None) -> None:
@@ -130,7 +145,7 @@ class ModelControl:
             self._tell()
             if had_failed:
                 self._target.retry_failed(name)
-            await self._target.wait_loaded([name])
+            await self._wait_loaded(name)
             reasons = self._reasons(aspired)
             if reasons:
                 self._restore(name, before)
@@ -246,10 +261,24 @@ class ModelControl:
             chosen = stored if manifest is None else override_manifest(stored, manifest)
         except PenstockError as error:
             raise LoadFailed(f"failed to load '{name}', {error.message}") from error
-        aspired = aspire(chosen, self._make_loader)
+        aspired = self._aspire(chosen)
         if not aspired.versions:
             raise LoadFailed(f"failed to load '{name}', no version is available")
         return aspired
+
+    def _aspire(self, stored: StoredModel) -> AspiredModel:
+        on_demand = self._on_demand and not stored.manifest.keep_loaded
+        aspired = aspire(stored, self._make_loader)
+        return msgspec.structs.replace(aspired, on_demand=on_demand)
+
+    async def _wait_loaded(self, name: str) -> None:
+        """Wait until a model is loaded or has failed, whether it is loaded on demand or always."""
+        demanded = self._target.demand(name, is_urgent=True)
+        try:
+            await self._target.wait_loaded([name])
+        finally:
+            if demanded is not None:
+                self._target.forgo(demanded)
 
     def _reasons(self, aspired: AspiredModel) -> list[str]:
         """Why a load that has ended is no success; none: it is one."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import asyncio
+from collections.abc import Callable, Collection, Iterator
 
 from penstock.core.errors import NotFound, NotReady, PenstockError
 from penstock.core.ids import VersionChoice
@@ -24,6 +25,11 @@ class Stream:
         name: the model's name.
         aspired: what should be; None: nothing, the model is wanted no more.
         harnesses: what is, in order of age.
+        is_demanded: whether a model that is loaded on demand is wanted in memory now.
+        is_urgent: whether others must make room for it though they have only just come.
+        num_waiting: requests that wait for it to be loaded.
+        last_used_ns: when a request last asked for it; told of models loaded on demand only.
+        progress: set when something may have changed since it was taken; there is a new one then.
 
     Concurrency: the event loop's thread only; never blocks.
     """
@@ -34,9 +40,15 @@ class Stream:
         "_lost",
         "_make_harness",
         "_ready",
+        "_was_evicted",
         "aspired",
         "harnesses",
+        "is_demanded",
+        "is_urgent",
+        "last_used_ns",
         "name",
+        "num_waiting",
+        "progress",
     )
 
     def __init__(self, name: str, make_harness: Callable[[AspiredVersion], LoaderHarness]) -> None:
@@ -48,6 +60,23 @@ class Stream:
         self._ready: dict[int, LoaderHarness] = {}
         self._labelled: dict[str, LoaderHarness] = {}
         self._lost: dict[str, int] = {}
+        self.progress = asyncio.Event()
+        self._was_evicted = False
+        self.is_demanded = False
+        self.is_urgent = False
+        self.num_waiting = 0
+        self.last_used_ns = 0
+
+    @property
+    def is_on_demand(self) -> bool:
+        """Whether it is loaded when it is asked for, and may be unloaded when it is not."""
+        return self.aspired is not None and self.aspired.on_demand
+
+    @property
+    def wanted(self) -> tuple[AspiredVersion, ...]:
+        """The versions that should be in memory now."""
+        aspired = self.aspired or _NOTHING
+        return aspired.versions if self.is_demanded or not aspired.on_demand else ()
 
     @property
     def is_gone(self) -> bool:
@@ -66,7 +95,8 @@ class Stream:
     def why_not(self, choice: VersionChoice) -> PenstockError:
         """The error of a request that ``find`` had no version for."""
         version, label = choice
-        labels = (self.aspired or _NOTHING).labels
+        aspired = self.aspired or _NOTHING
+        labels = aspired.labels
         if version is None and label is not None:
             if label not in labels:
                 return NotFound(
@@ -77,9 +107,12 @@ class Stream:
                 f"'{self.name}' label '{label}' points at version {labels[label]}, "
                 "which is not at ready state"
             )
+        if version is None and aspired.versions and not self.wanted:
+            return NotReady(f"'{self.name}' is not in memory now; it is loaded on demand")
         if version is None:
             return NotReady(f"Request for unknown model: '{self.name}' has no available versions")
-        if any(harness.id.version == version for harness in self.harnesses):
+        known = {one.id.version for one in self.harnesses}
+        if version in known.union(one.id.version for one in aspired.versions):
             return NotReady(f"'{self.name}' version {version} is not at ready state")
         return NotFound(f"Request for unknown model: '{self.name}' version {version} is not found")
 
@@ -89,8 +122,7 @@ class Stream:
         Marks each as aspired or not, forgets those that hold nothing and are wanted no more, and
         makes new ones for what is missing.
         """
-        aspired = (self.aspired or _NOTHING).versions
-        wanted = {(one.id.version, one.revision): one for one in aspired}
+        wanted = {(one.id.version, one.revision): one for one in self.wanted}
         for harness in self.harnesses:
             one = wanted.get((harness.id.version, harness.revision))
             if one is not None and _stands_for(harness, one):
@@ -139,9 +171,15 @@ class Stream:
         """Whether requests are answered, if any are wanted: by an aspired version or a stand-in.
 
         A version that is loading, or that failed, beside one that serves does not make the model
-        unready: a broken upload must not take a whole fleet out of rotation.
+        unready: a broken upload must not take a whole fleet out of rotation. Nor does a model that
+        is loaded on demand: requests for it are taken, and which of them is where is nobody else's
+        business.
         """
-        return bool(self.ready_versions()) or not any(one.is_aspired for one in self.harnesses)
+        return (
+            self.is_on_demand
+            or bool(self.ready_versions())
+            or not any(one.is_aspired for one in self.harnesses)
+        )
 
     def is_loaded(self) -> bool:
         """Whether every aspired version is READY or has FAILED."""
@@ -172,7 +210,66 @@ class Stream:
             if earlier is not None and ready is not None and ready is not harness:
                 row = earlier._replace(reason=row.reason or earlier.reason)
             rows[harness.id.version] = row
+        for status in self._cold():
+            rows.setdefault(status.id.version, status)
         return [rows[version] for version in sorted(rows)]
+
+    def _cold(self) -> Iterator[VersionStatus]:
+        """What there is to say of versions that would be loaded if they were asked for."""
+        if self.wanted or not self.is_on_demand:
+            return
+        aspired = self.aspired or _NOTHING
+        state, reason = VersionState.NEW, "not loaded yet; loads on demand"
+        if self._was_evicted:
+            state, reason = VersionState.UNLOADED, "unloaded to make room; loads on demand"
+        for one in aspired.versions:
+            labels = tuple(sorted(k for k, at in aspired.labels.items() if at == one.id.version))
+            if one.error is not None:
+                yield VersionStatus(
+                    one.id, VersionState.FAILED, one.error.message, one.revision, labels
+                )
+            else:
+                yield VersionStatus(one.id, state, reason, one.revision, labels)
+
+    def evict(self) -> None:
+        """It is wanted in memory no longer: another needs the room."""
+        self.is_demanded = False
+        self._was_evicted = True
+
+    def forgo(self) -> bool:
+        """Take the wish back if nobody waits and none of it has begun to load; whether it was."""
+        self.is_urgent &= self.num_waiting > 0
+        has_begun = any(one.state is not VersionState.NEW for one in self.harnesses)
+        if self.num_waiting or has_begun or not self.is_demanded:
+            return False
+        self.is_demanded = False
+        return True
+
+    @property
+    def is_starving(self) -> bool:
+        """Whether a version of it is not loaded for want of room."""
+        return any(one.awaits_room or one.shortage is not None for one in self.harnesses)
+
+    @property
+    def is_held_up(self) -> bool:
+        """Whether a version of it waits for room that nobody is making yet."""
+        return any(one.awaits_room and not one.claimed_bytes for one in self.harnesses)
+
+    @property
+    def yields(self) -> bool:
+        """Whether it respects the minimum time of others when it needs their room."""
+        return self.is_on_demand and not self.is_urgent
+
+    def look_again(self) -> None:
+        """There may be room now: versions that wait for it may ask again."""
+        for harness in self.harnesses:
+            harness.awaits_room = False
+            harness.claimed_bytes = 0
+
+    def tell_progress(self) -> None:
+        """Wake whoever waits for a change."""
+        told, self.progress = self.progress, asyncio.Event()
+        told.set()
 
     def newly_lost_labels(self) -> dict[str, int]:
         """Labels whose version does not serve, each told once until it does, and their versions.
@@ -202,11 +299,15 @@ class Stream:
         ]
 
     def _all_aspired_are(self, states: tuple[VersionState, ...]) -> bool:
-        num_there = sum(one.is_aspired and one.state in states for one in self.harnesses)
-        return num_there == len((self.aspired or _NOTHING).versions)
+        num_there = sum(
+            one.is_aspired and one.state in states and not one.awaits_room for one in self.harnesses
+        )
+        return num_there == len(self.wanted)
 
     def _may_load(self, harness: LoaderHarness) -> bool:
         """Whether a load may be started: not while its loader still unloads what it loaded."""
+        if harness.awaits_room:
+            return False
         if harness.state is VersionState.FAILED:
             return harness.may_retry
         return not any(

@@ -9,6 +9,7 @@ import msgspec
 from penstock.core.errors import PenstockError
 from penstock.core.ids import ServableId
 from penstock.repository.manifest import Manifest
+from penstock.repository.package_ref import PackageRef
 
 
 class ArtifactRef(msgspec.Struct, frozen=True):
@@ -23,6 +24,8 @@ class ArtifactRef(msgspec.Struct, frozen=True):
         manifest: the model's manifest, defaults where it has none.
         num_bytes: size of the version's files.
         revision: fingerprint of the files and the manifest.
+        package: the package whose files are not in ``root`` before it is unpacked; None: they
+            are there.
     """
 
     id: ServableId
@@ -33,6 +36,7 @@ class ArtifactRef(msgspec.Struct, frozen=True):
     manifest: Manifest
     num_bytes: int
     revision: str
+    package: PackageRef | None = None
 
 
 class BadArtifact(msgspec.Struct, frozen=True):

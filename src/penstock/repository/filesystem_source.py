@@ -15,6 +15,7 @@ from penstock.core.errors import ConfigError
 from penstock.core.source import Target
 from penstock.repository.artifact import StoredModel
 from penstock.repository.manifest_cache import ManifestCache
+from penstock.repository.package_options import PackageIntake
 from penstock.repository.root import Root
 from penstock.repository.settle import Instant
 from penstock.repository.survey import Survey, take_survey
@@ -56,10 +57,11 @@ class FileSystemSource:
     """A Source of what is in files and folders.
 
     Args:
-        paths: artifact files (``model.onnx``, ``app.py:Class``), model folders or repository
-            folders, in any mixture.
+        paths: artifact files (``model.onnx``, ``app.py:Class``), packages (``fraud.pst``), model
+            folders or repository folders, in any mixture.
         options: how changes are noticed.
         clock: where time comes from.
+        packages: how packages are taken in; None: unsigned too, to the default folder.
 
     Raises:
         ConfigError: no path, or an empty one. Paths are looked at later.
@@ -71,14 +73,17 @@ class FileSystemSource:
         *,
         options: WatchOptions | None = None,
         clock: Clock | None = None,
+        packages: PackageIntake | None = None,
     ) -> None:
         if not paths:
             raise ConfigError("no path: expected a model file, a model folder or a repository")
         self._roots = tuple(Root.parse(path) for path in paths)
         self._options = options or WatchOptions()
         self._clock = clock or SystemClock()
+        self._packages = packages
         self._quiet = asyncio.Event()
-        self._scan_cache = ManifestCache(self._clock.wall_ns)
+        self._changed = asyncio.Event()
+        self._scan_cache = ManifestCache(self._clock.wall_ns, packages)
         self._scan_lock = threading.Lock()
         self._scanned = Survey()  # guarded by: self._scan_lock
 
@@ -108,7 +113,7 @@ class FileSystemSource:
         Raises:
             ConfigError: at the first look, as ``scan``.
         """
-        cache, changed = ManifestCache(self._clock.wall_ns), asyncio.Event()
+        cache, changed = ManifestCache(self._clock.wall_ns, self._packages), self._changed
         state = self._survey(Survey(), cache, self._options.settle_s)
         target.set_aspired(state.models)
         if state.wait_s is None:
@@ -123,10 +128,18 @@ class FileSystemSource:
                 state = await asyncio.to_thread(self._survey, state, cache, self._options.settle_s)
                 if state.models != before:
                     target.set_aspired(state.models)
-                if state.wait_s is None:
+                if state.wait_s is None and not changed.is_set():
                     self._quiet.set()
         finally:
             await watcher.aclose()
+
+    def look_again(self) -> None:
+        """Have ``run`` look at once: somebody knows that files changed.
+
+        Concurrency: event loop's thread.
+        """
+        self._quiet.clear()
+        self._changed.set()
 
     async def wait_quiet(self, timeout_s: float) -> None:
         """Wait until ``run`` has told of everything it found and holds nothing back any more.

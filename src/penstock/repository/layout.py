@@ -9,6 +9,7 @@ from typing import Literal
 from penstock.repository.format import PREFERRED_NAMES, is_model_file
 from penstock.repository.listing import Entry, is_transient
 from penstock.repository.manifest import MANIFEST_NAME
+from penstock.repository.package_options import PACKAGE_ENDING
 
 _VERSION = re.compile(r"0|[1-9][0-9]{0,17}")
 _MODEL_NAME = re.compile(r"\w[\w.-]*")
@@ -35,6 +36,13 @@ def version_folders(entries: Sequence[Entry]) -> dict[int, str]:
     return {number: found[number] for number in sorted(n for n in found if n is not None)}
 
 
+def version_packages(entries: Sequence[Entry]) -> dict[int, Entry]:
+    """The versions that are packages among a model folder's entries, ascending: ``3.pst``."""
+    files = (e for e in entries if e.kind == "file" and e.path.endswith(PACKAGE_ENDING))
+    found = {version_number(e.path.removesuffix(PACKAGE_ENDING)): e for e in files}
+    return {number: found[number] for number in sorted(n for n in found if n is not None)}
+
+
 def model_folders(entries: Sequence[Entry]) -> list[str]:
     """The names of the model folders among a repository's entries."""
     return [e.path for e in entries if e.kind == "folder" and not is_skipped(e.path)]
@@ -56,9 +64,9 @@ def folder_kind(
 ) -> Literal["model", "repository"]:
     """Say whether a folder is one model or holds models.
 
-    A manifest, a version folder or ``model.onnx`` / ``model.py`` make it a model. Otherwise a
-    file that could be a model does, unless a folder inside is plainly a model. All else is a
-    repository, which may be empty.
+    A manifest, a version (folder or package) or ``model.onnx`` / ``model.py`` make it a model.
+    Otherwise a file that could be a model does, unless a folder inside is plainly a model. All
+    else is a repository, which may be empty.
 
     Args:
         entries: what is directly in it.
@@ -92,4 +100,4 @@ def name_from_class(class_name: str) -> str:
 
 
 def _is_plainly_model(entries: Sequence[Entry]) -> bool:
-    return has_manifest(entries) or bool(version_folders(entries))
+    return has_manifest(entries) or bool(version_folders(entries) or version_packages(entries))

@@ -22,6 +22,8 @@ __all__ = [
     "Queue",
     "ResponseCache",
     "SignatureFields",
+    "StageThreads",
+    "Stages",
     "TensorField",
     "VersionPolicyFields",
     "Warmup",
@@ -93,18 +95,70 @@ class Instances(_Strict, frozen=True):
 
     Attributes:
         count: copies, >= 1.
-        kind: what runs a copy.
+        kind: what runs a copy: ``thread``, or ``process``, a worker process of its own.
         threads_per_instance: threads of the engine inside one copy; 0: the engine's own choice.
         device: ``cpu``, ``cuda`` or ``cuda:N``.
         inline: ``auto``: run on the event loop when measured to be fast enough;
             ``never``: always on the instance's own thread.
+        idempotent: whether a batch whose worker died may be computed once more, each request of
+            it alone; False: it fails at once.
+        python: a virtual environment (or interpreter) for the workers, relative to the model's
+            folder; None: the server's own.
+        env: environment variables of the workers, beside the server's.
+        working_dir: where they start, relative to the model's folder; None: where the server did.
+        max_memory: resident memory at which a worker is killed; None: there is no limit.
+        cpus: processors each worker may use; 0: all.
+        kill_after_s: a worker is killed once its batch is past every deadline and has run for so
+            long, in seconds.
     """
 
     count: _Count = 1
-    kind: Literal["thread"] = "thread"
+    kind: Literal["thread", "process"] = "thread"
     threads_per_instance: _CountOrZero = 1
     device: str = "cpu"
     inline: Literal["auto", "never"] = "auto"
+    idempotent: bool = False
+    python: _Name | None = None
+    env: dict[_Name, str] = {}
+    working_dir: _Name | None = None
+    max_memory: ByteSize | None = None
+    cpus: _CountOrZero = 0
+    kill_after_s: _Seconds = 10.0
+
+
+PROCESS_FIELDS = (
+    *("idempotent", "python", "env", "working_dir"),
+    *("max_memory", "cpus", "kill_after_s"),
+)
+"""Fields of ``Instances`` that mean something for processes only."""
+
+
+class StageThreads(_Strict, frozen=True):
+    """The threads of one stage of a Python model.
+
+    Attributes:
+        count: batches that may be in this stage at once, those of all copies together.
+    """
+
+    count: _Count = 1
+
+
+class Stages(_Strict, frozen=True):
+    """Which stages of a Python model have threads of their own, apart from those of ``predict``.
+
+    Attributes:
+        preprocess: its threads; None: it runs on those of ``predict``.
+        postprocess: as for ``preprocess``.
+    """
+
+    preprocess: StageThreads | None = None
+    postprocess: StageThreads | None = None
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Threads of each stage that has its own; empty: none has."""
+        named = {"preprocess": self.preprocess, "postprocess": self.postprocess}
+        return {name: threads.count for name, threads in named.items() if threads is not None}
 
 
 class VersionPolicyFields(_Strict, frozen=True):
@@ -174,7 +228,7 @@ class Manifest(_Strict, frozen=True):
     """``model.yaml``.
 
     Attributes:
-        runtime: ``onnx`` or ``python``; None: inferred from the artifact.
+        runtime: its name, such as ``onnx``; None: inferred from the artifact.
         entry: the artifact inside the version's folder, for Python ``file.py:Class``;
             None: found by its name or ending.
         description: one line for people.
@@ -183,9 +237,11 @@ class Manifest(_Strict, frozen=True):
         batching: how waiting requests merge.
         queue: the bounds of the queue.
         instances: how many copies compute, and where.
+        stages: which stages of a Python model have threads of their own.
         version_policy: which versions serve.
         labels: version label to version number.
         response_cache: answers that are given again; None: each request is computed.
+        keep_loaded: whether it stays in memory where models are loaded on demand.
         warmup: examples to run before ready; None: one is made from the signature.
         signature: where the artifact does not hold one, or to name labels.
         runtime_options: what only this runtime knows; checked by the runtime.
@@ -198,9 +254,11 @@ class Manifest(_Strict, frozen=True):
     batching: Batching = Batching()
     queue: Queue = Queue()
     instances: Instances = Instances()
+    stages: Stages = Stages()
     version_policy: VersionPolicyFields | Literal["all"] = VersionPolicyFields(latest=1)
     labels: dict[_Name, _CountOrZero] = {}
     response_cache: ResponseCache | None = None
+    keep_loaded: bool = False
     warmup: tuple[Warmup, ...] | None = None
     signature: SignatureFields = SignatureFields()
     runtime_options: dict[str, Any] = {}

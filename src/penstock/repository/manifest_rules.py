@@ -9,7 +9,13 @@ from pathlib import PurePosixPath
 from penstock.core.dtype import DType
 from penstock.core.errors import ConfigError
 from penstock.repository.format import RUNTIMES, split_class
-from penstock.repository.manifest import Manifest, TensorField, VersionPolicyFields
+from penstock.repository.manifest import (
+    PROCESS_FIELDS,
+    Instances,
+    Manifest,
+    TensorField,
+    VersionPolicyFields,
+)
 from penstock.repository.manifest_shape import nearest
 
 _DEVICE = re.compile(r"cpu|cuda(:\d{1,3})?", re.ASCII)
@@ -39,6 +45,8 @@ def _broken(manifest: Manifest) -> Iterator[tuple[str, str]]:
             "$.instances.device",
             f"expected cpu, cuda or cuda:N, got {manifest.instances.device!r}",
         )
+    yield from _processes(manifest.instances)
+    yield from _stages(manifest)
     yield from _batch_sizes(manifest)
     yield from _versions(manifest)
     yield from _labels(manifest)
@@ -51,6 +59,28 @@ def _is_inside(path: str) -> bool:
     """Whether a relative path stays in its folder."""
     parts = PurePosixPath(path).parts
     return bool(parts) and not path.startswith("/") and ".." not in parts and "\0" not in path
+
+
+def _processes(instances: Instances) -> Iterator[tuple[str, str]]:
+    if instances.kind == "process":
+        return
+    plain = Instances()
+    for name in PROCESS_FIELDS:
+        if getattr(instances, name) != getattr(plain, name):
+            yield f"$.instances.{name}", "only a copy in a process has it: say 'kind: process' too"
+
+
+def _stages(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    if not manifest.stages.counts:
+        return
+    if manifest.runtime not in (None, "python"):
+        yield "$.stages", f"only Python models have stages, and the runtime is {manifest.runtime}"
+    if manifest.instances.kind != "thread":
+        yield (
+            "$.stages",
+            "only copies on threads have stages apart: leave it out, or say 'kind: thread' in "
+            f"'instances', where it is {manifest.instances.kind}",
+        )
 
 
 def _batch_sizes(manifest: Manifest) -> Iterator[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -17,9 +17,10 @@ from penstock.repository.layout import (
     is_skipped,
     loose_artifacts,
     version_folders,
+    version_packages,
 )
 from penstock.repository.listing import Entry, Tree, is_transient, list_folder, stat_entry, walk
-from penstock.repository.manifest import MANIFEST_NAME
+from penstock.repository.manifest import MANIFEST_NAME, Manifest
 from penstock.repository.manifest_cache import ManifestCache, ReadManifest
 from penstock.repository.model_look import ModelLook, VersionLook
 
@@ -69,9 +70,9 @@ def _look(
     path = str(folder)
     manifest_entry = next((e for e in entries if e.path == MANIFEST_NAME), None)
     read = cache.read(folder / MANIFEST_NAME, manifest_entry) if manifest_entry else ReadManifest()
-    numbered = version_folders(entries)
-    is_loose = not numbered and bool(loose_artifacts(entries))
-    present = frozenset({1}) if is_loose else frozenset(numbered)
+    numbered, packed = version_folders(entries), version_packages(entries)
+    is_loose = not (numbered or packed) and bool(loose_artifacts(entries))
+    present = frozenset({1}) if is_loose else frozenset(numbered.keys() | packed.keys())
     error = read.error or _misplaced(path, name, entries, present)
     if error is not None:
         newest_ns = manifest_entry.newest_ns if read.error and manifest_entry else newest_ns
@@ -79,20 +80,57 @@ def _look(
         failed = ModelLook.failed(name, path, error, newest_ns=newest_ns, present=present)
         return msgspec.structs.replace(failed, mark=mark)
     folders = {1: folder} if is_loose else {n: folder / sub for n, sub in numbered.items()}
-    versions = (
-        _look_at_version(f, ServableId(name, n), read, is_loose=is_loose)
+    looks = {
+        n: _look_at_version(f, ServableId(name, n), read, is_loose=is_loose)
         for n, f in folders.items()
-    )
-    found = tuple(version for version in versions if version is not None)
+    }
+    if packed:
+        looks |= _packages(folder, name, packed, read, cache, looks)
+    found = tuple(look for _, look in sorted(looks.items()) if look is not None)
     if found:
         newest_ns = manifest_entry.newest_ns if manifest_entry else 0
-    mark = _mark(manifest_entry)
-    return ModelLook(name, path, mark, newest_ns, read.manifest, found, present)
+    newest = found[-1].found if found else None
+    if isinstance(newest, ArtifactRef) and newest.package is not None:
+        mark = _mark(manifest_entry, newest.revision)
+        manifest = _model_manifest(newest.manifest, read.manifest)
+        return ModelLook(name, path, mark, newest_ns, manifest, found, present)
+    return ModelLook(name, path, _mark(manifest_entry), newest_ns, read.manifest, found, present)
 
 
-def _mark(manifest: Entry | None, error: str = "") -> str:
-    """Changes whenever the manifest's file or the error does."""
-    return fingerprint((manifest,) if manifest else (), error.encode())
+def _model_manifest(newest: Manifest, model: Manifest) -> Manifest:
+    """The manifest of a model whose newest version is a package.
+
+    A load request's changes are laid over this one, so it must hold what the package says. Which
+    versions serve is the repository's to say.
+    """
+    return msgspec.structs.replace(newest, version_policy=model.version_policy, labels=model.labels)
+
+
+def _packages(
+    folder: Path,
+    name: str,
+    packed: Mapping[int, Entry],
+    read: ReadManifest,
+    cache: ManifestCache,
+    folders: Container[int],
+) -> dict[int, VersionLook]:
+    """The versions that are packages; one that is a folder too is bad."""
+    from penstock.repository.package_look import look_at_package
+
+    looks = {}
+    for number, entry in packed.items():
+        id_ = ServableId(name, number)
+        if number in folders:
+            text = f"{id_}: both the folder '{number}' and the package '{entry.path}': remove one"
+            looks[number] = _bad(id_, text, read)
+        else:
+            looks[number] = look_at_package(folder / entry.path, entry, id_, read, cache)
+    return looks
+
+
+def _mark(manifest: Entry | None, more: str = "") -> str:
+    """Changes whenever the manifest's file does, or more: an error, a package."""
+    return fingerprint((manifest,) if manifest else (), more.encode())
 
 
 def _look_at_version(
@@ -163,8 +201,9 @@ def _misplaced(
     if present or not others:
         return None
     return ConfigError(
-        f"{path}: no version: expected a folder named by a whole number, such as '1', or an "
-        f"artifact; found: {', '.join(others[:8])} (a folder that is no model may start with '_')"
+        f"{path}: no version: expected a folder named by a whole number, such as '1', a package "
+        f"such as '1.pst', or an artifact; found: {', '.join(others[:8])} "
+        "(a folder that is no model may start with '_')"
     )
 
 

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import stat
 from pathlib import Path
 
 import msgspec
 
 from penstock.core.errors import ConfigError
-from penstock.repository.format import RUNTIME_BY_ENDING, refuse_ending, split_class
+from penstock.repository.format import (
+    HUB_FILE_NAME,
+    RUNTIME_BY_ENDING,
+    is_model_file,
+    refuse_ending,
+    split_class,
+)
 from penstock.repository.layout import (
     folder_kind,
     model_folders,
@@ -21,6 +28,9 @@ from penstock.repository.listing import Entry, list_folder
 from penstock.repository.manifest_cache import ManifestCache
 from penstock.repository.model_folder import look_at_file, look_at_folder
 from penstock.repository.model_look import ModelLook
+from penstock.repository.package_options import PACKAGE_ENDING
+
+_URL = re.compile(r"[a-z][a-z0-9+.-]+://|models:/", re.IGNORECASE)
 
 
 class Root(msgspec.Struct, frozen=True):
@@ -50,6 +60,11 @@ class Root(msgspec.Struct, frozen=True):
         return cls(Path(path), class_name)
 
 
+def is_remote(text: str) -> bool:
+    """Whether a PATH of ``penstock serve`` is a URL, and no path of this disk. Pure."""
+    return _URL.match(text) is not None
+
+
 class RootLook(msgspec.Struct, frozen=True):
     """What is at a root at this moment.
 
@@ -75,7 +90,7 @@ def look_at_root(root: Root, cache: ManifestCache) -> RootLook:
     """
     status = root.path.stat()
     is_folder = stat.S_ISDIR(status.st_mode)
-    models = _folder(root.path, cache) if is_folder else (_file(root),)
+    models = _folder(root.path, cache) if is_folder else (_file(root, cache),)
     return RootLook(models, status.st_dev, status.st_ino, is_folder)
 
 
@@ -88,11 +103,26 @@ def refuse_root(root: Root, err: OSError) -> ConfigError:
     except OSError:
         names = []
     match = difflib.get_close_matches(root.path.name, names, n=1)
-    hint = f"; did you mean '{root.path.parent / match[0]}'?" if match else ""
+    hint = f"; did you mean '{root.path.parent / match[0]}'?" if match else _hub_hint(root.path)
     return ConfigError(f"{root.path}: no such file or folder{hint}")
 
 
-def _file(root: Root) -> ModelLook:
+def _hub_hint(path: Path) -> str:
+    """What to write for a model on a hub, where the path looks like one's name."""
+    is_name = not path.is_absolute() and len(path.parts) == 2 and path.parts[0] != ".."
+    if not is_name or path.parent.exists() or is_model_file(path.name):
+        return ""
+    return (
+        f"; a model on the Hugging Face hub is served as 'hf://{path}', or from a folder that "
+        f"holds a file {HUB_FILE_NAME} with the line '{path}'"
+    )
+
+
+def _file(root: Root, cache: ManifestCache) -> ModelLook:
+    if root.path.suffix == PACKAGE_ENDING:
+        from penstock.repository.package_look import look_at_package_file
+
+        return look_at_package_file(root.path, cache)
     if root.path.suffix.lower() not in RUNTIME_BY_ENDING:
         raise ConfigError(f"{root.path}: {refuse_ending(root.path.name)}")
     name = name_from_class(root.class_name) if root.class_name else name_from_stem(root.path.stem)

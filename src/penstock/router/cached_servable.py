@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from penstock.core.clock import Clock, SystemClock
-from penstock.core.errors import Cancelled, DeadlineExceeded
+from penstock.core.errors import Cancelled, DeadlineExceeded, NotReady
 from penstock.core.messages import InferRequest, InferResponse
 from penstock.repository.manifest import ResponseCache
 from penstock.router.canonical_request import canonical_request, pack_answer, unpack_answer
@@ -54,6 +54,11 @@ class CachedServable:
         self._clock = clock or SystemClock()
         self._now_ns = self._clock.monotonic_ns
         self._timeout_s = servable.info.manifest.queue.default_timeout_s
+
+    @property
+    def fault(self) -> NotReady | None:
+        """Why nothing is computed for now; what is kept is still answered."""
+        return self._servable.fault
 
     async def infer(self, request: InferRequest) -> InferResponse:
         """Answer one request; see ``core.Servable.infer``."""

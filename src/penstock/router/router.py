@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from penstock.core.errors import NotReady
 from penstock.core.ids import VersionChoice
 from penstock.core.messages import InferRequest, InferResponse
 from penstock.lifecycle.handle import ServableHandle
@@ -17,14 +18,27 @@ class Lender(Protocol):
         ...
 
 
+class Fetcher(Protocol):
+    """Who brings models that are loaded on demand; ``OnDemand``."""
+
+    async def fetch(self, request: InferRequest) -> ServableHandle:
+        """Lend the version a request wants, once it is in memory."""
+        ...
+
+
 class Router:
     """Sends a request to the version it asks for. A ``core.InferenceClient``.
 
     A number wins; a label is looked up; neither means the newest version that is ready.
+
+    Args:
+        lender: lends what is loaded.
+        fetcher: brings what is not; None: such a request fails.
     """
 
-    def __init__(self, lender: Lender) -> None:
+    def __init__(self, lender: Lender, fetcher: Fetcher | None = None) -> None:
         self._lend = lender.handle
+        self._fetcher = fetcher
 
     async def infer(self, request: InferRequest) -> InferResponse:
         """Answer one request, holding its version for as long as that takes.
@@ -32,7 +46,14 @@ class Router:
         Raises:
             NotFound: no such model, version or label.
             NotReady: it exists but does not serve.
+            LoadFailed, Overloaded, DeadlineExceeded: it was not loaded on demand.
             PenstockError: whatever the servable answers.
         """
-        with self._lend(request.model, request.choice) as handle:
+        try:
+            handle = self._lend(request.model, request.choice)
+        except NotReady:
+            if self._fetcher is None:
+                raise
+            handle = await self._fetcher.fetch(request)
+        with handle:
             return await handle.servable.infer(request)

@@ -8,31 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from penstock.core.deadline import Deadline
-from penstock.core.errors import (
-    DeadlineExceeded,
-    InvalidArgument,
-    ModelFailed,
-    NotReady,
-    Overloaded,
-    PenstockError,
-)
+from penstock.core.errors import ModelFailed
 from penstock.core.ids import VersionChoice
 from penstock.core.messages import InferRequest
 from penstock.core.servable import InferenceClient
 from penstock.core.tensor import Array, Tensor
-from penstock.runtime.caller import CALLER, Caller
-
-_PASSING = (NotReady, Overloaded, DeadlineExceeded)
+from penstock.runtime.caller import CALLER
+from penstock.runtime.model_call import call_model
 
 
 class BlockingClient:
-    """Calls an InferenceClient from any thread but the event loop's own.
-
-    Law: a call made for a batch ends by the latest deadline of the batch's requests; its error
-    means to their clients what it means to them: that another model is missing, or was asked
-    wrongly, is the calling model's failure, that it is busy or late stays so.
-    """
+    """Calls an InferenceClient from any thread but the event loop's own; see ``call_model``."""
 
     def __init__(self, client: InferenceClient, loop: asyncio.AbstractEventLoop) -> None:
         self._client = client
@@ -51,30 +37,6 @@ class BlockingClient:
             inputs=tuple(Tensor.from_array(n, np.asarray(v)) for n, v in inputs.items()),
             choice=VersionChoice.parse(version),
         )
-        if caller is not None and caller.deadline_ns is not None:
-            request.deadline = Deadline(caller.deadline_ns)
-        future = asyncio.run_coroutine_threadsafe(self._client.infer(request), self._loop)
-        try:
-            response = future.result()
-        except InvalidArgument as err:
-            raise _refused(model, err) from err
-        except PenstockError as err:
-            if caller is None:  # a warm-up: nobody's request
-                raise
-            raise _as_seen_by(caller, model, err) from err
+        call = call_model(self._client, request, caller)
+        response = asyncio.run_coroutine_threadsafe(call, self._loop).result()
         return {tensor.name: tensor.array for tensor in response.outputs}
-
-
-def _as_seen_by(caller: Caller, model: str, error: PenstockError) -> PenstockError:
-    """What an error of one model's is to the clients of another that called it."""
-    if isinstance(error, ModelFailed):
-        return error
-    for kind in _PASSING:
-        if isinstance(error, kind):
-            text = f"{caller.id}: its call to model '{model}': {error.message}"
-            return kind(text, retry_after_s=error.retry_after_s)
-    return _refused(model, error)
-
-
-def _refused(model: str, error: PenstockError) -> ModelFailed:
-    return ModelFailed(f"its call to model '{model}' was refused: {error.message}")

@@ -12,18 +12,20 @@ import queue
 import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from penstock.core.clock import Clock, SystemClock
-from penstock.core.errors import InvalidInput, ModelFailed, PenstockError
+from penstock.core.errors import InvalidInput, ModelFailed, NotReady, PenstockError
 from penstock.core.ids import ServableId
 from penstock.core.messages import Parameter
 from penstock.core.tensor import Tensor
 from penstock.runtime.caller import CALLER, Caller
-from penstock.runtime.executable import Executable, ExecuteResult
+from penstock.runtime.executable import Executable, ExecuteResult, declared_bytes
 from penstock.runtime.model_fault import log_fields, report
 
 _log = logging.getLogger("penstock.runtime")
+
+T = TypeVar("T")
 
 _CLOSE_TIMEOUT_S = 10.0
 
@@ -63,15 +65,37 @@ class Instance(Protocol):
         """Whether ``run`` may be called on the event loop."""
         ...
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether it takes work now; a copy in a process may have died and be on its way back."""
+        ...
+
+    @property
+    def fault(self) -> NotReady | None:
+        """Why it will not take work for long; None: it does, or will soon."""
+        ...
+
+    @property
+    def deaths(self) -> int:
+        """How often what runs the copy has died."""
+        ...
+
+    def watch(self, on_change: Callable[[], None]) -> None:
+        """Have ``on_change`` called, on the event loop, when one of these changes."""
+        ...
+
     def submit(self, work: Work, on_done: Callable[[Execution], None]) -> None:
         """Compute elsewhere; ``on_done`` is called on the event loop's thread.
 
-        Concurrency: event loop's thread; only while no other work is under way.
+        Concurrency: event loop's thread; only while it is ready and has no other work.
         """
         ...
 
     def run(self, work: Work) -> Execution:
-        """Compute here and now, on the caller's thread; only while no work is under way."""
+        """Compute, and wait for it; only while no work is under way.
+
+        Concurrency: where it may not run inline, on any thread but the event loop's.
+        """
         ...
 
     async def close(self) -> None:
@@ -108,6 +132,29 @@ class ThreadInstance:
         """Whether the model only computes."""
         return self._executable.inline_safe
 
+    @property
+    def memory_bytes(self) -> int | None:
+        """What its executable says it holds in memory; None: it does not know."""
+        return declared_bytes(self._executable)
+
+    @property
+    def is_ready(self) -> bool:
+        """Always."""
+        return True
+
+    @property
+    def fault(self) -> None:
+        """Never."""
+        return
+
+    @property
+    def deaths(self) -> int:
+        """None: with its thread dies the server."""
+        return 0
+
+    def watch(self, on_change: Callable[[], None]) -> None:
+        """Nothing ever changes."""
+
     def submit(self, work: Work, on_done: Callable[[Execution], None]) -> None:
         """Compute on the instance's thread, which starts with its first work."""
         if self._thread is None:
@@ -124,17 +171,7 @@ class ThreadInstance:
         Raises:
             KeyboardInterrupt: of the process's user, on its main thread.
         """
-        started_ns = self._now_ns()
-        result: ExecuteResult | PenstockError
-        try:
-            result = self._execute(work)
-        except BaseException as err:  # the edge to the model's code
-            if _is_users(err):
-                raise
-            _log.error("%s raised", self._id, exc_info=err, extra=log_fields(self._id))
-            text = f"model {self._id} failed: {type(err).__name__}: {_text_of(err)}"
-            result = ModelFailed(text, is_reported=True)
-        return Execution(result, started_ns, self._now_ns())
+        return execute_safely(self._id, self._executable, work, self._now_ns)
 
     async def close(self) -> None:
         """Stop the thread after its work, then close the executable.
@@ -150,15 +187,6 @@ class ThreadInstance:
                 return
         self._executable.close()
 
-    def _execute(self, work: Work) -> ExecuteResult | PenstockError:
-        try:
-            return self._executable.execute(work.inputs, work.parameters)
-        except InvalidInput as err:
-            return ExecuteResult((), {err.index: err})
-        except PenstockError as err:
-            report(self._id, err)
-            return err
-
     def _work(self) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
             while (item := self._inbox.get()) is not None:
@@ -168,6 +196,54 @@ class ThreadInstance:
                 self._loop.call_soon_threadsafe(on_done, execution)
                 del item, work, on_done, execution
             self._loop.call_soon_threadsafe(self._stopped.set)
+
+
+def execute_safely(
+    id: ServableId,  # noqa: A002  # the field's name everywhere
+    executable: Executable,
+    work: Work,
+    now_ns: Callable[[], int],
+) -> Execution:
+    """Compute one batch on this thread; whatever the model raises is the result, and logged.
+
+    Raises:
+        KeyboardInterrupt: of the process's user, on its main thread.
+    """
+    started_ns = now_ns()
+    result = run_safely(id, lambda: executable.execute(work.inputs, work.parameters))
+    return Execution(result, started_ns, now_ns())
+
+
+def run_safely(
+    id: ServableId,  # noqa: A002  # the field's name everywhere
+    compute: Callable[[], T],
+) -> T | ExecuteResult | PenstockError:
+    """Run a model's code on this thread; whatever it raises is the result, and logged.
+
+    Raises:
+        KeyboardInterrupt: of the process's user, on its main thread.
+    """
+    try:
+        return _run_typed(id, compute)
+    except BaseException as err:  # the edge to the model's code
+        if _is_users(err):
+            raise
+        _log.error("%s raised", id, exc_info=err, extra=log_fields(id))
+        text = f"model {id} failed: {type(err).__name__}: {_text_of(err)}"
+        return ModelFailed(text, is_reported=True)
+
+
+def _run_typed(
+    id: ServableId,  # noqa: A002  # the field's name everywhere
+    compute: Callable[[], T],
+) -> T | ExecuteResult | PenstockError:
+    try:
+        return compute()
+    except InvalidInput as err:
+        return ExecuteResult((), {err.index: err})
+    except PenstockError as err:
+        report(id, err)
+        return err
 
 
 def _is_users(error: BaseException) -> bool:

@@ -7,6 +7,7 @@ tensor; the answer is an array or a TypedDict of arrays.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import types
 import typing
@@ -46,7 +47,7 @@ class Field(msgspec.Struct, frozen=True):
     nullable: bool = False
 
 
-class StageHints(msgspec.Struct, frozen=True):
+class StageHints(msgspec.Struct, frozen=True, dict=True):
     """What the hints of one side (parameters, or return value) of a stage say.
 
     Attributes:
@@ -60,6 +61,11 @@ class StageHints(msgspec.Struct, frozen=True):
     style: str
     item_type: type | None = None
     is_mapping: bool = False
+
+    @functools.cached_property
+    def nullable(self) -> frozenset[str]:
+        """The tensors that are None when a request leaves them out."""
+        return frozenset(field.spec.name for field in self.fields if field.nullable)
 
 
 def declared_hints(fields: Sequence[TensorField]) -> StageHints | None:

@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 from penstock.core.errors import (
     DeadlineExceeded,
     InvalidInput,
+    ModelCrashed,
     ModelFailed,
     NotReady,
     PenstockError,
@@ -71,6 +72,25 @@ def read_outcomes(
         return broken("its answer could not be read", err)
 
 
+def to_retry(batch: Sequence[Waiting], error: PenstockError, *, idempotent: bool) -> list[Waiting]:
+    """The requests of a failed batch to run again, each alone, so that one does not fail the rest.
+
+    Where the worker died nobody knows how far it got: they run again only where that does no
+    harm, and once.
+
+    Args:
+        batch: what ran.
+        error: what all of it got.
+        idempotent: whether the model may compute a request twice.
+    """
+    if not isinstance(error, ModelCrashed):
+        return list(batch) if len(batch) > 1 else []
+    again = [w for w in batch if idempotent and not w.is_retried and not w.outcome.done()]
+    for waiting in again:
+        waiting.is_retried = True
+    return again
+
+
 def give(batch: Sequence[Waiting], outcomes: Outcomes, execution: Execution) -> None:
     """Give each request its outcome, unless it has one already."""
     for index, waiting in enumerate(batch):
@@ -106,6 +126,11 @@ def give_up(requests: Iterable[Waiting], servable_id: ServableId) -> None:
             waiting.outcome.set_exception(
                 NotReady(f"{servable_id} gave no answer: the server is shutting down")
             )
+
+
+def copy_of(fault: NotReady) -> NotReady:
+    """One for each request: a raised error holds on to what it passed through."""
+    return NotReady(fault.message, retry_after_s=fault.retry_after_s)
 
 
 def too_late(model: str) -> DeadlineExceeded:

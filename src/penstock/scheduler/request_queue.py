@@ -30,12 +30,14 @@ class Waiting:
         deadline_ns: when its outcome is due.
         outcome: its outputs, or its error; set exactly once.
         timer: fires at the deadline.
+        is_retried: whether it runs for the second time, its first worker having died.
     """
 
     __slots__ = (
         "arrived_ns",
         "deadline_ns",
         "first_row",
+        "is_retried",
         "key",
         "length",
         "num_bytes",
@@ -57,6 +59,7 @@ class Waiting:
         self.request = request
         self.rows = rows
         self.num_bytes = sum(tensor.num_bytes for tensor in request.inputs)
+        self.is_retried = False
         self.key: Hashable = None
         self.length = -1
         self.first_row = -1

@@ -14,20 +14,23 @@ from penstock.core.errors import NotReady, PenstockError
 from penstock.core.messages import InferRequest, InferResponse
 from penstock.runtime.instance import Execution, Instance, Work
 from penstock.runtime.model_fault import report
-from penstock.scheduler.batch import Member, Tensors, cut, join, merge, select, split
+from penstock.scheduler.batch import Member, Tensors, join, merge, select, split
 from penstock.scheduler.batch_policy import Candidate, WaitUntil, choose_batch
 from penstock.scheduler.gathering import Gathering
 from penstock.scheduler.inline_policy import first_state, next_state
-from penstock.scheduler.merge_key import merge_key
+from penstock.scheduler.instance_pool import InstancePool
+from penstock.scheduler.intake import Intake
 from penstock.scheduler.model_info import ModelInfo
 from penstock.scheduler.outcomes import (
     broken,
+    copy_of,
     give,
     give_up,
     merge_batch,
     not_run,
     read_outcomes,
     still_wanted,
+    to_retry,
     too_late,
 )
 from penstock.scheduler.padding import Padding
@@ -59,9 +62,8 @@ class Scheduler:
         self.info = info
         self.signature = info.signature
         self.stats = ModelStats(info.id.name, info.id.version)
-        self.stats.instances = len(instances)
-        self._instances = tuple(instances)
-        self._idle = list(instances)
+        self.stats.instances = self.stats.ready = len(instances)
+        self._pool = InstancePool(instances, self._instances_changed)
         self._loop = loop
         self._clock = clock or SystemClock()
         self._now_ns = self._clock.monotonic_ns
@@ -71,9 +73,9 @@ class Scheduler:
         self._queue_options = info.manifest.queue
         pad = self._batching.pad
         self._padding = Padding.resolve(pad, info.signature) if pad else None
+        self._intake = Intake(info, self._padding, loop)
         self._queue = RequestQueue(info.manifest.queue)
         self._singles: list[Waiting] = []
-        self._executing: dict[Instance, list[Waiting]] = {}
         self._wake_up: asyncio.TimerHandle | None = None
         self._closed = False
         self._idle_since_ns = 0
@@ -84,9 +86,6 @@ class Scheduler:
         )
         self._inline = first_state(info.warm_up_ns, allowed=self._may_inline)
         self.stats.inline = self._inline.inline
-        self._one_shape = all(
-            -1 not in s.shape[1:] and not s.optional for s in info.signature.inputs
-        )
 
     async def infer(self, request: InferRequest) -> InferResponse:
         """Answer one request; see ``core.Servable.infer``.
@@ -103,17 +102,18 @@ class Scheduler:
         try:
             rows = self.signature.check(self.info.id.name, request.inputs, request.outputs)
             deadline_ns = self._deadline(request, arrived_ns)
-            if self._inline.inline and self._idle and rows <= self._row_limit:
+            if self._inline.inline and self._pool.idle and rows <= self._row_limit:
                 alone = self._max_rows <= 1 or self._gathering.is_alone(arrived_ns)
                 if alone and not self._queue:
                     outputs = self._infer_now(request, rows)
                 else:
-                    waiting = self._waiting(request, rows, arrived_ns, deadline_ns)
+                    waiting = self._intake.waiting(request, rows, arrived_ns, deadline_ns)
                     outputs = await self._infer_gathered(waiting)
             elif rows > self._max_rows > 0:
-                outputs = await self._infer_chunks(request, rows, arrived_ns, deadline_ns)
+                parts = self._intake.chunks(request, rows, arrived_ns, deadline_ns)
+                outputs = await self._infer_queued(parts)
             else:
-                waiting = self._waiting(request, rows, arrived_ns, deadline_ns)
+                waiting = self._intake.waiting(request, rows, arrived_ns, deadline_ns)
                 outputs = await self._infer_queued([waiting])
         except PenstockError as err:
             report(self.info.id, err)
@@ -143,16 +143,35 @@ class Scheduler:
         if self._wake_up is not None:
             self._wake_up.cancel()
         queued = list(self._queue)
-        give_up(chain(queued, self._singles, *self._executing.values()), self.info.id)
+        give_up(chain(queued, self._singles, self._pool.executing()), self.info.id)
         for waiting in queued:
             self._queue.discard(waiting)
         self._singles.clear()
         self._count_queue()
-        await asyncio.gather(*(instance.close() for instance in self._instances))
+        await self._pool.close()
+
+    @property
+    def fault(self) -> NotReady | None:
+        """Why no copy computes, nor will soon; None: all is well."""
+        return self._pool.fault
+
+    def _instances_changed(self) -> None:
+        """A copy died, came back, or is in quarantine: with the last one goes what waits."""
+        self.stats.ready, self.stats.worker_deaths = self._pool.census()
+        fault = self._pool.fault
+        if fault is None:
+            self._dispatch()
+            return
+        for waiting in (*self._queue, *self._singles):
+            if not waiting.outcome.done():
+                waiting.outcome.set_exception(copy_of(fault))
+        self._singles.clear()
 
     def _deadline(self, request: InferRequest, now_ns: int) -> int:
         if self._closed:
             raise NotReady(f"{self.info.id} is not at ready state")
+        if self._pool.fault is not None:
+            raise copy_of(self._pool.fault)
         if request.deadline is None:
             return now_ns + int(self._queue_options.default_timeout_s * 1e9)
         if request.deadline.expired(now_ns):
@@ -187,7 +206,7 @@ class Scheduler:
 
     def _infer_now(self, request: InferRequest, rows: int) -> Tensors:
         """The whole of a request's life in one call, for models fast enough."""
-        instance = self._idle.pop()
+        instance = self._pool.idle.pop()
         started_ns = self._now_ns()
         try:
             if self._padding is None:
@@ -207,23 +226,11 @@ class Scheduler:
         except Exception as err:
             raise broken("its answer could not be read", err) from err
         finally:
-            self._idle.append(instance)
+            self._pool.idle.append(instance)
         self._count(rows, execution, execution.started_ns - started_ns)
         if isinstance(outcome, PenstockError):
             raise outcome
         return outcome
-
-    async def _infer_chunks(
-        self, request: InferRequest, rows: int, arrived_ns: int, deadline_ns: int
-    ) -> Tensors:
-        """A request larger than a batch runs as several and comes back as one."""
-        chunks = []
-        for start, part in cut(request, rows, self._max_rows):
-            size = part.inputs[0].shape[0]
-            chunk = self._waiting(part, size, arrived_ns, deadline_ns)
-            chunk.first_row = start
-            chunks.append(chunk)
-        return await self._infer_queued(chunks)
 
     async def _infer_queued(self, parts: list[Waiting]) -> Tensors:
         self._queue.admit(
@@ -241,36 +248,18 @@ class Scheduler:
                 self._forget(part)
         return results[0] if len(results) == 1 else join(results)
 
-    def _waiting(
-        self, request: InferRequest, rows: int, arrived_ns: int, deadline_ns: int
-    ) -> Waiting:
-        waiting = Waiting(
-            request,
-            rows,
-            arrived_ns=arrived_ns,
-            deadline_ns=deadline_ns,
-            outcome=self._loop.create_future(),
-        )
-        padding = self._padding
-        if padding is not None:
-            waiting.length = padding.length(request.inputs)
-        if self._max_rows > 1 and rows > 0:
-            plain = self._one_shape and not request.parameters
-            waiting.key = () if plain else merge_key(request, padding)
-        return waiting
-
     def _dispatch(self) -> None:
         """Give waiting requests to idle instances until one of both runs out."""
-        while self._idle and (self._singles or self._queue) and not self._closed:
+        while self._pool.idle and (self._singles or self._queue) and not self._closed:
             batch = self._next_batch()
             if batch is None:
                 break
             if not batch:
                 continue
             if self._inline.inline:
-                self._run_here(batch, self._idle.pop())
+                self._run_here(batch, self._pool.idle.pop())
             else:
-                self._submit(batch, self._idle.pop())
+                self._submit(batch, self._pool.idle.pop())
         self._count_queue()
 
     def _next_batch(self) -> list[Waiting] | None:
@@ -299,14 +288,14 @@ class Scheduler:
             execution = work if isinstance(work, Execution) else instance.run(work)
             self._finish(batch, execution, execution.started_ns - started_ns)
         finally:
-            self._idle.append(instance)
+            self._pool.idle.append(instance)
 
     def _submit(self, batch: list[Waiting], instance: Instance) -> None:
         started_ns = self._now_ns()
         work = merge_batch(batch, self._padding)
         merge_ns = self._now_ns() - started_ns
         self.stats.busy += 1
-        self._executing[instance] = batch
+        self._pool.begin(instance, batch)
         for waiting in batch:
             self._arm(waiting)
 
@@ -329,21 +318,21 @@ class Scheduler:
     ) -> None:
         """Take an instance back from its work, whatever became of that."""
         self.stats.busy -= 1
-        del self._executing[instance]
+        self._pool.end(instance)
         self._idle_since_ns = execution.ended_ns or self._now_ns()
-        try:
-            self._finish(batch, execution, merge_ns)
-        finally:
-            self._idle.append(instance)
+        self._finish(batch, execution, merge_ns)
 
     def _finish(self, batch: list[Waiting], execution: Execution, merge_ns: int) -> None:
         """Give each request of a batch its outcome, and learn from the time it took."""
         if execution.ended_ns:  # it has run
             self._learn(execution)
         outcomes = read_outcomes(batch, execution.result, self.signature, self._padding)
-        if isinstance(outcomes, PenstockError) and len(batch) > 1 and not self._closed:
-            self._singles.extend(reversed(batch))  # find out whose fault it is
-            return
+        if isinstance(outcomes, PenstockError) and not self._closed:
+            again = to_retry(batch, outcomes, idempotent=self.info.manifest.instances.idempotent)
+            self._singles.extend(reversed(again))
+            batch = [waiting for waiting in batch if waiting not in again]
+            if not batch:
+                return
         give(batch, outcomes, execution)
         if execution.ended_ns:
             self._count(sum(w.rows for w in batch), execution, merge_ns)
@@ -390,7 +379,7 @@ class Scheduler:
         """About how long the queue as it stands will take."""
         if not self._queue:
             return 1.0
-        batches = 1 + len(self._queue) // max(1, self._max_rows * len(self._instances))
+        batches = 1 + len(self._queue) // max(1, self._max_rows * len(self._pool))
         mean_ns = self.stats.execute_ns.total / max(1, self.stats.execute_ns.count)
         return max(1.0, batches * mean_ns / 1e9)
 

@@ -181,12 +181,14 @@ class _Servicer(pb_grpc.GRPCInferenceServiceServicer):
     @_guarded
     async def ModelMetadata(self, message: pb.ModelMetadataRequest, context: Context) -> Any:
         """Inputs, outputs and versions."""
+        await self._service.warm(message.name, read_version(message.version))
         view = self._views.model(message.name, read_version(message.version))
         return grpc_messages.model_metadata(view)
 
     @_guarded
     async def ModelConfig(self, message: pb.ModelConfigRequest, context: Context) -> Any:
         """How the model is served."""
+        await self._service.warm(message.name, read_version(message.version))
         view = self._views.config(message.name, read_version(message.version))
         return grpc_messages.model_config(view)
 

@@ -7,11 +7,11 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from penstock.core.errors import Cancelled, Internal, NotFound, PenstockError
+from penstock.core.errors import Cancelled, Internal, NotFound, NotReady, PenstockError
 from penstock.core.ids import LATEST, RequestIds, VersionChoice
 from penstock.core.messages import InferRequest
-from penstock.core.signature import ModelSignature
 from penstock.dialects.open_inference.errors import error_body, http_status, retry_after
+from penstock.dialects.open_inference.reply import DecodedInfer
 from penstock.dialects.open_inference.rest_reply import EncodedReply, encode_infer
 from penstock.dialects.open_inference.rest_request import decode_infer
 from penstock.server.classified import classified
@@ -157,14 +157,11 @@ class HttpApp:
         request: InferRequest | None = None
         outcome = "ok"
         try:
-            decoded = decode_infer(
-                body,
-                model=model,
-                choice=choice,
-                header_length=header_length(headers),
-                signature_of=self._signature_of(model, choice),
-                now_ns=started_ns,
-            )
+            try:
+                decoded = self._decode(body, headers, model, choice, started_ns)
+            except NotReady:  # a raw body needs the signature of a model that is not there yet
+                await service.warm(model, choice)
+                decoded = self._decode(body, headers, model, choice, started_ns)
             request = decoded.request
             request.timeline.decoded_ns = service.clock.monotonic_ns()
             if service.recorders:
@@ -187,8 +184,17 @@ class HttpApp:
             if service.recorders and request is not None:
                 service.record(request, outcome)
 
-    def _signature_of(self, model: str, choice: VersionChoice) -> Callable[[], ModelSignature]:
-        return lambda: self._service.model(model, choice).signature
+    def _decode(
+        self, body: bytes, headers: Headers, model: str, choice: VersionChoice, started_ns: int
+    ) -> DecodedInfer:
+        return decode_infer(
+            body,
+            model=model,
+            choice=choice,
+            header_length=header_length(headers),
+            signature_of=lambda: self._service.model(model, choice).signature,
+            now_ns=started_ns,
+        )
 
     async def _control(
         self, method: str, path: list[str], headers: Headers, body: bytes

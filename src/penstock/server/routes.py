@@ -23,6 +23,8 @@ from penstock.server.views import Views
 _GET, _POST = frozenset({"GET"}), frozenset({"POST"})
 _BOTH = _GET | _POST
 _NONE: frozenset[str] = frozenset()
+_NEEDS_MODEL: tuple[list[str], ...] = ([], ["config"])
+"""What is asked of a model that only a loaded one can tell."""
 _SERVER = {
     "": _GET,
     "health/live": _GET,
@@ -91,6 +93,13 @@ class Routes:
             case ["v2", "models", name, "trace", "setting"]:
                 self._service.model(name, LATEST)
                 return self._trace(method, body, name)
+            case ["v2", "models", name, "versions", version, *what] if what in _NEEDS_MODEL:
+                await self._service.warm(name, VersionChoice.parse(version))
+            case ["v2", "models", name, *what] if what in _NEEDS_MODEL and path[2:] != ["stats"]:
+                await self._service.warm(name)
+            case _:
+                pass
+        match path:
             case ["v2", *rest]:
                 return self._v2(rest)
             case _:

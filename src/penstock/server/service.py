@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, cast
 
 from penstock.core.clock import Clock, SystemClock
+from penstock.core.deadline import Deadline
 from penstock.core.errors import NotFound, NotReady, PenstockError
 from penstock.core.ids import LATEST, ServableId, VersionChoice
 from penstock.core.messages import InferRequest, InferResponse
 from penstock.core.servable import InferenceClient
 from penstock.core.status import VersionStatus
 from penstock.lifecycle.manager import Manager
+from penstock.lifecycle.on_demand import OnDemand
 from penstock.lifecycle.source_adapter import ModelControl
 from penstock.repository.manifest_file import apply_overrides
 from penstock.scheduler.model_info import ModelInfo
@@ -57,6 +59,7 @@ class ModelService:
         stats: StatsRegistry,
         edge: EdgeStats,
         clock: Clock | None = None,
+        on_demand: OnDemand | None = None,
     ) -> None:
         self.manager = manager
         self.control = control
@@ -68,6 +71,7 @@ class ModelService:
         self.has_started = False
         self.in_flight = 0
         self._router = router
+        self._on_demand = on_demand
         self._quiet = asyncio.Event()
 
     async def infer(self, request: InferRequest) -> InferResponse:
@@ -110,13 +114,32 @@ class ModelService:
         servable = self.manager.servable(name, choice)
         return cast(Scheduler, servable).info
 
+    async def warm(
+        self, name: str, choice: VersionChoice = LATEST, deadline: Deadline | None = None
+    ) -> None:
+        """Bring a model that is loaded on demand into memory; any other stays as it is.
+
+        Args:
+            name: the model's name.
+            choice: the version that is meant.
+            deadline: when to give up; None: after the model's ``queue.default_timeout_s``.
+
+        Raises:
+            PenstockError: see ``OnDemand.fetch``; nothing of a server without on-demand loading.
+        """
+        if self._on_demand is not None:
+            request = InferRequest(name, (), choice, deadline=deadline)
+            (await self._on_demand.fetch(request)).release()
+
     def model_ready(self, name: str, choice: VersionChoice) -> bool:
-        """Whether a version would be given a request now; False also where there is none."""
+        """Whether a version would be given a request now; False also where there is none, and
+        where every worker of it is in quarantine.
+        """
         try:
-            self.manager.servable(name, choice)
+            servable = self.manager.servable(name, choice)
         except (NotFound, NotReady):
             return False
-        return not self.is_draining
+        return not self.is_draining and cast(Scheduler, servable).fault is None
 
     def ready_models(self) -> list[ModelInfo]:
         """Every version that serves, by name and version."""

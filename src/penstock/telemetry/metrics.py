@@ -99,8 +99,14 @@ QUEUE_BYTES = MetricSpec(
     "penstock_queue_bytes", "gauge", _VERSION, "Bytes of inputs that wait for an instance now."
 )
 INSTANCES = MetricSpec("penstock_instances", "gauge", _VERSION, "Instances there are.")
+INSTANCES_READY = MetricSpec(
+    "penstock_instances_ready", "gauge", _VERSION, "Instances that take work, busy or not."
+)
+WORKER_DEATHS = MetricSpec(
+    "penstock_worker_deaths_total", "counter", _VERSION, "Worker processes that died."
+)
 INSTANCES_BUSY = MetricSpec(
-    "penstock_instances_busy", "gauge", _VERSION, "Instances that compute on their threads now."
+    "penstock_instances_busy", "gauge", _VERSION, "Instances that compute now, off the event loop."
 )
 INLINE = MetricSpec(
     "penstock_model_inline",
@@ -113,6 +119,27 @@ LOAD_SECONDS = MetricSpec(
     "gauge",
     _VERSION,
     "How long the load took, warm-up included.",
+)
+MODEL_MEMORY = MetricSpec(
+    "penstock_model_memory_bytes",
+    "gauge",
+    (*_VERSION, "source"),
+    "What a loaded version takes in memory: estimated, measured at its load, or declared.",
+)
+MEMORY_HELD = MetricSpec(
+    "penstock_memory_held_bytes", "gauge", (), "What all loaded versions take in memory."
+)
+MEMORY_BUDGET = MetricSpec(
+    "penstock_memory_budget_bytes", "gauge", (), "The most they may take; 0: what there is."
+)
+EVICTIONS = MetricSpec(
+    "penstock_model_evictions_total", "counter", (), "Models unloaded to make room for others."
+)
+ON_DEMAND_WAITING = MetricSpec(
+    "penstock_on_demand_waiting_requests",
+    "gauge",
+    (),
+    "Requests that wait for a model to be loaded on demand now.",
 )
 STATE = MetricSpec(
     "penstock_model_state",
@@ -187,9 +214,16 @@ METRICS: tuple[MetricSpec, ...] = (
     QUEUE_REQUESTS,
     QUEUE_BYTES,
     INSTANCES,
+    INSTANCES_READY,
     INSTANCES_BUSY,
+    WORKER_DEATHS,
     INLINE,
     LOAD_SECONDS,
+    MODEL_MEMORY,
+    MEMORY_HELD,
+    MEMORY_BUDGET,
+    EVICTIONS,
+    ON_DEMAND_WAITING,
     STATE,
     CACHE,
     STORE_LOOKUPS,
@@ -204,11 +238,13 @@ METRICS: tuple[MetricSpec, ...] = (
 )
 """All of them; docs/metrics.md is checked against this."""
 
-_GAUGES: tuple[tuple[MetricSpec, Callable[[ModelStats], float]], ...] = (
+_NUMBERS: tuple[tuple[MetricSpec, Callable[[ModelStats], float]], ...] = (
     (QUEUE_REQUESTS, lambda s: s.queue_requests),
     (QUEUE_BYTES, lambda s: s.queue_bytes),
     (INSTANCES, lambda s: s.instances),
+    (INSTANCES_READY, lambda s: s.ready),
     (INSTANCES_BUSY, lambda s: s.busy),
+    (WORKER_DEATHS, lambda s: s.worker_deaths),
     (INLINE, lambda s: s.inline),
     (LOAD_SECONDS, lambda s: s.load_s),
 )
@@ -269,6 +305,7 @@ class MetricsPage:
         """All metric families with the numbers of now."""
         models = list(self._models())
         yield from _stores(self._edge.stores)
+        yield from _memory(models, self._edge)
         requests, rows, cache = _family(REQUESTS), _family(ROWS), _family(CACHE)
         for stats in models:
             if stats.cache_hits or stats.cache_misses:
@@ -283,11 +320,11 @@ class MetricsPage:
         for status in self._statuses():
             state.add_metric([status.id.name, str(status.id.version), status.state], 1)
         yield from (requests, rejected, rows, cache, state)
-        for spec, read in _GAUGES:
-            gauge = _family(spec)
+        for spec, read in _NUMBERS:
+            family = _family(spec)
             for stats in models:
-                gauge.add_metric([stats.name, str(stats.version)], read(stats))
-            yield gauge
+                family.add_metric([stats.name, str(stats.version)], read(stats))
+            yield family
         for spec, of, unit in _HISTOGRAMS:
             family = _family(spec)
             for stats in models:
@@ -308,6 +345,22 @@ def _stores(stores: Iterable[StoreStats]) -> Iterator[Any]:
         family = _family(spec)
         for stats in stores:
             family.add_metric([stats.name], *_buckets(of(stats), spec, _NS))
+        yield family
+
+
+def _memory(models: Iterable[ModelStats], edge: EdgeStats) -> Iterator[Any]:
+    """The metric families of the memory."""
+    family = _family(MODEL_MEMORY)
+    for stats in models:
+        labels = [stats.name, str(stats.version), stats.memory_source]
+        family.add_metric(labels, stats.memory_bytes)
+    yield family
+    if edge.memory is None:
+        return
+    specs = (MEMORY_HELD, MEMORY_BUDGET, EVICTIONS, ON_DEMAND_WAITING)
+    for spec, value in zip(specs, edge.memory(), strict=True):
+        family = _family(spec)
+        family.add_metric([], value)
         yield family
 
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from penstock.telemetry.store_stats import StoreStats
 
 
@@ -91,6 +93,7 @@ class ModelStatsSnapshot:
     cache_hit: StatDuration
     cache_miss: StatDuration
     batches: tuple[BatchStat, ...]
+    memory_bytes: int = 0
 
 
 _MICRO = 1000
@@ -129,8 +132,12 @@ class ModelStats:
         queue_requests, queue_bytes: what waits now.
         busy: instances computing now.
         instances: instances there are.
+        ready: of those, the ones that take work.
+        worker_deaths: how often a worker process of one has died.
         inline: whether executions run on the event loop now.
         load_s: how long the load took, warm-up included.
+        memory_bytes, memory_source: what it takes in memory, and how that is known: estimated,
+            measured or declared.
         executions: per batch size, the count and the sums of merging, executing, splitting.
     """
 
@@ -152,8 +159,12 @@ class ModelStats:
         self.queue_bytes = 0
         self.busy = 0
         self.instances = 0
+        self.ready = 0
+        self.worker_deaths = 0
         self.inline = False
         self.load_s = 0.0
+        self.memory_bytes = 0
+        self.memory_source = "estimated"
         self.executions: dict[int, list[int]] = {}
 
     def executed(self, rows: int, merge_ns: int, execute_ns: int, split_ns: int) -> None:
@@ -224,7 +235,24 @@ class ModelStats:
                 )
                 for rows, sums in sorted(self.executions.items())
             ),
+            memory_bytes=self.memory_bytes,
         )
+
+
+class MemoryNumbers(NamedTuple):
+    """What the loaded models hold together, and what becomes of those that are not loaded.
+
+    Attributes:
+        held_bytes: what the loaded versions hold, as far as that is known.
+        budget_bytes: the most they may hold; 0: what the machine has.
+        num_evictions: models unloaded so far to make room for others.
+        num_waiting: requests that wait for models to be loaded.
+    """
+
+    held_bytes: int
+    budget_bytes: int
+    num_evictions: int
+    num_waiting: int
 
 
 class EdgeStats:
@@ -233,11 +261,13 @@ class EdgeStats:
     Attributes:
         rejected: requests that never reached a model, by (protocol, error code).
         stores: the numbers of the key-value stores that are open.
+        memory: reads the numbers of the memory; None: nobody knows them.
     """
 
     def __init__(self) -> None:
         self.rejected: dict[tuple[str, str], int] = {}
         self.stores: list[StoreStats] = []
+        self.memory: Callable[[], MemoryNumbers] | None = None
 
     def reject(self, protocol: str, code: str) -> None:
         """Count one."""

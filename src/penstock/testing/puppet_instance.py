@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from penstock.core.clock import Clock, SystemClock
-from penstock.core.errors import PenstockError
+from penstock.core.errors import ModelCrashed, NotReady, PenstockError
 from penstock.runtime.executable import ExecuteResult
 from penstock.runtime.instance import Execution, Work
 
@@ -30,6 +30,7 @@ class PuppetInstance:
         works: everything it was given, in order, inline work included.
         num_inline: how much of it was run inline.
         is_closed: whether it was closed.
+        deaths: how often the test took it down.
         violations: each breach of the Instance's law by its caller, in words; empty is right.
 
     Concurrency: one event loop's thread.
@@ -52,11 +53,44 @@ class PuppetInstance:
         self._started_ns = 0
         self._on_done: Callable[[Execution], None] | None = None
         self._changed = asyncio.Event()
+        self.deaths = 0
+        self._is_down = False
+        self._fault: NotReady | None = None
+        self._on_change: Callable[[], None] | None = None
 
     @property
     def can_inline(self) -> bool:
         """What the test said."""
         return self._can_inline
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the test has not taken it down."""
+        return not self._is_down
+
+    @property
+    def fault(self) -> NotReady | None:
+        """What the test gave ``take_down``."""
+        return self._fault
+
+    def watch(self, on_change: Callable[[], None]) -> None:
+        """Keep whom to tell."""
+        self._on_change = on_change
+
+    def take_down(self, fault: NotReady | None = None) -> None:
+        """It is not ready any more, with or without a fault; work at hand ends as a crash."""
+        self._is_down, self._fault = True, fault
+        self.deaths += 1
+        if self._on_change is not None:
+            self._on_change()
+        if self._on_done is not None:
+            self.finish(ModelCrashed("the puppet was taken down"))
+
+    def bring_up(self) -> None:
+        """It is ready again."""
+        self._is_down, self._fault = False, None
+        if self._on_change is not None:
+            self._on_change()
 
     @property
     def is_busy(self) -> bool:

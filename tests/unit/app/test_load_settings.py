@@ -63,6 +63,11 @@ def test_list_from_text(value: str) -> None:
     assert load(flags={"load_models": value})[0].load_models == ("a", "b")
 
 
+@pytest.mark.parametrize(("value", "size"), [("512MiB", 512 * 2**20), ("7", 7), (0, 0)])
+def test_size_from_text_or_number(value: object, size: int) -> None:
+    assert load(flags={"memory.budget_bytes": value})[0].memory.budget_bytes == size
+
+
 def test_list_replaces_the_list_below(tmp_path: Path) -> None:
     Path("penstock.yaml").write_text("load_models: [x, y]")
     assert load()[0].load_models == ("x", "y")
@@ -94,6 +99,8 @@ def test_boolean_from_text(text: str, value: bool) -> None:
         ("model_control", "poll", "one of watch, explicit, none, got 'poll'"),
         ("host", 127, "text, got 127"),
         ("host", None, "text, got nothing"),
+        ("memory.budget_bytes", "much", "a number of bytes, such as 512MiB, got 'much'"),
+        ("memory.budget_bytes", -1, "a number of bytes, such as 512MiB, got -1"),
         ("load_models", [1], "a list of text (in an environment variable or flag"),
     ],
 )

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from penstock.app import copies as copies_module
 from penstock.app import model_loader as model_loader_module
 from penstock.app.model_loader import ModelLoader
 from penstock.core.errors import LoadFailed
@@ -40,7 +41,8 @@ class FaultyRuntime:
 
 
 def loader_of(runtime: FaultyRuntime, monkeypatch: pytest.MonkeyPatch) -> ModelLoader:
-    monkeypatch.setattr(model_loader_module, "find_runtime", lambda name: runtime)
+    for module in (model_loader_module, copies_module):
+        monkeypatch.setattr(module, "find_runtime", lambda name: runtime)
     artifact = ArtifactRef(
         id=ServableId("m", 1),
         root=Path("m/1"),
@@ -80,3 +82,15 @@ async def test_whatever_a_load_raises_is_its_failure(
     assert caught.value.culprit is error
     assert [executable.is_closed for executable in runtime.loaded] == [True]
     assert await loader.load() is not None
+
+
+async def test_what_the_copies_declare_is_what_the_version_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(FaultyExecutable, "memory_bytes", 700, raising=False)
+    loader = loader_of(FaultyRuntime(), monkeypatch)
+    before = loader.estimate().ram_bytes
+    scheduler = await loader.load()
+    assert (scheduler.stats.memory_bytes, scheduler.stats.memory_source) == (1400, "declared")
+    await loader.unload()
+    assert before != loader.estimate().ram_bytes == 1400

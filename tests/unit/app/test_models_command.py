@@ -32,7 +32,9 @@ _NONE = {"count": 0, "ns": 0}
 STATS = {
     "model_stats": [
         {
+            "name": "a",
             "version": "3",
+            "memory_usage": [{"type": "CPU", "id": 0, "byte_size": 3 * 2**20}],
             "inference_count": 7,
             "execution_count": 3,
             "inference_stats": {
@@ -50,6 +52,7 @@ STATS = {
 def answers(stub: StubServer) -> None:
     stub.answers |= {
         "POST /v2/repository/index": (200, INDEX),
+        "GET /v2/models/stats": (200, STATS),
         "POST /v2/repository/models/a/load": (200, b""),
         "POST /v2/repository/models/a/unload": (200, b""),
     }
@@ -66,10 +69,10 @@ def test_list(shell: Shell) -> None:
     ran = shell("models", "list")
     assert ran == (
         0,
-        "name  version  state        reason\n"
-        "a     1        ready\n"
-        "b     2        unavailable  two lines [red]\n"
-        "c     -        not loaded\n",
+        "name  version  state        memory  reason\n"
+        "a     1        ready        -\n"
+        "b     2        unavailable  -       two lines [red]\n"
+        "c     -        not loaded   -\n",
         "",
     )
 

@@ -12,13 +12,14 @@ from penstock.core.errors import (
     InvalidInput,
     LoadFailed,
     MalformedAnswer,
+    ModelCrashed,
     NotReady,
     PenstockError,
     StoreError,
     may_pass,
 )
 
-KINDS = (InvalidInput, StoreError, MalformedAnswer)
+KINDS = (InvalidInput, StoreError, MalformedAnswer, ModelCrashed)
 """Classes that share their parent's code."""
 
 

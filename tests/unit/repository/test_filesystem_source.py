@@ -54,6 +54,24 @@ async def test_the_first_truth_is_told_before_anything_is_awaited(tmp_path: Path
         await task
 
 
+async def test_who_knows_of_a_change_can_have_it_looked_at_without_watching(
+    tmp_path: Path,
+) -> None:
+    fill(tmp_path, "fraud/1/model.onnx")
+    target = FakeTarget()
+    options = WatchOptions(settle_s=0.05, watch=False)
+    source = FileSystemSource([tmp_path], options=options)
+    task = asyncio.create_task(source.run(target))
+    await target.until(has("fraud", 1))
+    fill(tmp_path, "fraud/2/model.onnx")
+    source.look_again()
+    await source.wait_quiet(20)
+    assert has("fraud", 1, 2)(target.truth)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
 async def test_a_wrong_path_ends_the_run_with_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such file or folder"):
         await FileSystemSource([tmp_path / "no"]).run(FakeTarget())

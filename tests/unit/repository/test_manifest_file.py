@@ -106,7 +106,7 @@ def test_all_is_a_version_policy() -> None:
         (
             "instances: {zzz: 1}",
             "$.instances.zzz: unknown field, expected one of: count, kind, threads_per_instance, "
-            "device, inline",
+            "device, inline, idempotent, python, env, working_dir, max_memory, cpus, kill_after_s",
         ),
         ("instances: {count: 0}", "$.instances.count: expected a whole number >= 1, got 0"),
         (
@@ -119,7 +119,18 @@ def test_all_is_a_version_policy() -> None:
             "instances: {threads_per_instance: -1}",
             "$.instances.threads_per_instance: expected a whole number >= 0, got -1",
         ),
-        ("instances: {kind: process}", "$.instances.kind: expected 'thread', got text 'process'"),
+        (
+            "instances: {kind: fork}",
+            "$.instances.kind: expected 'process' or 'thread', got text 'fork'",
+        ),
+        (
+            "instances: {max_memory: 1GiB}",
+            "$.instances.max_memory: only a copy in a process has it: say 'kind: process' too",
+        ),
+        (
+            "instances: {kind: process, max_memory: 0}",
+            "$.instances.max_memory: expected a size in bytes such as 256MiB, got 0",
+        ),
         ("instances: {inline: yes}", "$.instances.inline: expected 'auto' or 'never', got true"),
         (
             "instances: {device: gpu}",
@@ -223,8 +234,9 @@ def test_all_is_a_version_policy() -> None:
         ("labels: {stable: -1}", "$.labels.stable: expected a whole number >= 0, got -1"),
         ("runtime: onx", "$.runtime: unknown runtime 'onx', did you mean 'onnx'?"),
         (
-            "runtime: tensorrt",
-            "$.runtime: unknown runtime 'tensorrt', expected one of: onnx, python, huggingface",
+            "runtime: r",
+            "$.runtime: unknown runtime 'r', expected one of: onnx, python, xgboost, catboost, "
+            "sklearn, tensorflow, lightgbm, torch, openvino, huggingface, mlflow",
         ),
         (
             "entry: ../model.onnx",

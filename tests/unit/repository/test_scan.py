@@ -124,6 +124,13 @@ def test_a_path_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
     fill(tmp_path, "models/", "dir/")
     assert refusal("modls") == "modls: no such file or folder; did you mean 'models'?"
     assert refusal("x/y.onnx") == "x/y.onnx: no such file or folder"
+    assert refusal("owner/name-2.5") == (
+        "owner/name-2.5: no such file or folder; a model on the Hugging Face hub is served as "
+        "'hf://owner/name-2.5', or from a folder that holds a file model.hub with the line "
+        "'owner/name-2.5'"
+    )
+    for path in ("/owner/name", "../name", "a/b/c", "models/name"):
+        assert "hf://" not in refusal(path)
 
 
 def test_a_path_that_cannot_be_read_is_one_clear_line(
@@ -146,10 +153,10 @@ def test_no_path_and_empty_paths_are_refused() -> None:
 
 
 def test_a_file_of_another_format_is_refused(tmp_path: Path) -> None:
-    fill(tmp_path, "m.pt")
-    assert refusal("m.pt") == (
-        "m.pt: no runtime for '.pt' (PyTorch) in this version, which serves .onnx (onnx) and .py "
-        "(python): convert the model to ONNX, or wrap it in a Python model"
+    fill(tmp_path, "m.gguf")
+    assert refusal("m.gguf") == (
+        "m.gguf: no runtime for '.gguf' (GGUF) in this version: "
+        "convert the model to ONNX, or wrap it in a Python model"
     )
 
 
@@ -158,8 +165,8 @@ def test_a_folder_without_an_artifact_is_that_versions_error(tmp_path: Path) -> 
     (model,) = scan("fraud")
     assert numbers(model) == [2]
     assert why([StoredModel("fraud", Manifest(), model.versions[:1])]) == (
-        "'fraud' version 1: no artifact: expected model.onnx or model.py, or one file ending in "
-        ".onnx or .py; found: weights.bin"
+        "'fraud' version 1: no artifact: expected model.onnx or model.py, or one file of a format "
+        "that a runtime serves; found: weights.bin"
     )
 
 
@@ -218,8 +225,9 @@ def test_a_folder_with_the_version_in_the_wrong_place_says_so(tmp_path: Path) ->
     (model,) = scan("models")
     assert model.error is not None
     assert model.error.message == (
-        "models/fraud: no version: expected a folder named by a whole number, such as '1', or an "
-        "artifact; found: v1 (a folder that is no model may start with '_')"
+        "models/fraud: no version: expected a folder named by a whole number, such as '1', a "
+        "package such as '1.pst', or an artifact; found: v1 (a folder that is no model may "
+        "start with '_')"
     )
 
 

@@ -262,6 +262,26 @@ class Shy(Model):
     assert list(result.invalid) == [0]
 
 
+def test_rows_refused_by_one_stage_after_another(load: Load) -> None:
+    model = load("""
+        class Picky(Model):
+            def preprocess(self, text: list[str]):
+                return [InvalidInput(i, f"no {t}") if t == "a" else t for i, t in enumerate(text)]
+
+            def predict(self, items):
+                if "c" in items:
+                    raise InvalidInput(items.index("c"), "no c")
+                return items
+
+            def postprocess(self, items) -> list[str]:
+                return [InvalidInput(i, f"no {t}") if t == "e" else t for i, t in enumerate(items)]
+        """)
+    result = model.execute((texts("a", "b", "c", "d", "e"),), {})
+    assert result.outputs == (texts("b", "d", name="output"),)
+    reasons = {row: error.reason for row, error in result.invalid.items()}
+    assert reasons == {0: "no a", 2: "no c", 4: "no e"}
+
+
 def test_items_that_cannot_be_made(load: Load) -> None:
     model = load("""
         class Item(pydantic.BaseModel):

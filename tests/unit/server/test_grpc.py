@@ -47,6 +47,9 @@ class FaultyService:
         if name != "m":
             raise NotFound(f"unknown model: {name}")
 
+    async def warm(self, name: str, choice: VersionChoice) -> None:
+        """Nothing is loaded on demand here."""
+
     async def infer(self, request: InferRequest) -> None:
         self.fail()
 

@@ -32,6 +32,9 @@ class FakeService:
         if name != "m":
             raise NotFound("no such model")
 
+    async def warm(self, name: str, choice: VersionChoice | None = None) -> None:
+        self.warmed = name
+
     def model_ready(self, name: str, choice: VersionChoice) -> bool:
         return self.ready and name == "m"
 

@@ -5,7 +5,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from penstock.core.ids import ServableId
 from penstock.core.status import VersionState, VersionStatus
 from penstock.telemetry.metrics import METRICS, MetricsPage
-from penstock.telemetry.stats import EdgeStats, ModelStats
+from penstock.telemetry.stats import EdgeStats, MemoryNumbers, ModelStats
 from penstock.telemetry.store_stats import StoreStats
 
 
@@ -26,6 +26,7 @@ def page() -> MetricsPage:
     store.is_open["write"] = True
     store.read_ns.observe(300_000)
     edge.stores.append(store)
+    edge.memory = lambda: MemoryNumbers(700, 1000, 5, 2)
     statuses = [VersionStatus(ServableId("m", 3), VersionState.READY)]
     return MetricsPage(lambda: [stats, odd], lambda: statuses, edge)
 

@@ -15,6 +15,7 @@ from penstock.server.example import example_curl
 from penstock.server.sockets import address
 
 _SHOWN_CURLS = 3
+_COLD = (VersionState.NEW, VersionState.UNLOADED)
 
 
 def print_banner(server: RunningServer) -> None:
@@ -31,7 +32,11 @@ def print_banner(server: RunningServer) -> None:
             _tensors(info.signature.inputs),
             _tensors(info.signature.outputs),
         )
-    console.print(table if models else "no model serves")
+    cold = [one for one in service.manager.statuses() if one.state in _COLD]
+    if models or not cold:
+        console.print(table if models else "no model serves")
+    if cold:
+        console.print(f"{len(cold)} versions are loaded when they are asked for")
     for status in service.manager.statuses():
         if status.state is VersionState.FAILED:
             console.print(f"failed: {status.id.says(status.reason)}", style="red", markup=False)

@@ -60,6 +60,15 @@ _EXTRAS = (
         "pip install 'penstock[otel]'",
     ),
     _Extra("images (image)", ("PIL",), ("pillow",), "pip install 'penstock[image]'"),
+    _Extra("models from S3 (s3)", ("s3fs",), ("s3fs",), "pip install 'penstock[s3]'"),
+    _Extra("models from Google Cloud (gcs)", ("gcsfs",), ("gcsfs",), "pip install 'penstock[gcs]'"),
+    _Extra("models from Azure (azure)", ("adlfs",), ("adlfs",), "pip install 'penstock[azure]'"),
+    _Extra(
+        "models from a hub (hub)",
+        ("huggingface_hub",),
+        ("huggingface_hub",),
+        "pip install 'penstock[hub]'",
+    ),
     _Extra("predict from Parquet", ("pyarrow",), ("pyarrow",), "pip install pyarrow"),
 )
 

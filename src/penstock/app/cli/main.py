@@ -11,6 +11,7 @@ from penstock import __version__
 from penstock.app.cli.doctor import doctor
 from penstock.app.cli.models import models_app
 from penstock.app.cli.options import PlainCommand
+from penstock.app.cli.pack import inspect_command, pack_command
 from penstock.app.cli.predict import predict
 from penstock.app.cli.serve import serve_command
 from penstock.core.errors import ConfigError, PenstockError
@@ -25,6 +26,8 @@ app = typer.Typer(
 )
 app.command("serve", cls=PlainCommand)(serve_command)
 app.command("predict", cls=PlainCommand)(predict)
+app.command("pack", cls=PlainCommand)(pack_command)
+app.command("inspect", cls=PlainCommand)(inspect_command)
 app.command("doctor", cls=PlainCommand)(doctor)
 app.add_typer(models_app, name="models")
 

@@ -25,16 +25,42 @@ def plain_table(*columns: str) -> Table:
     return table
 
 
-def index_table(entries: Sequence[Mapping[str, str]]) -> Table:
-    """The repository's index, one line per version."""
+def memory_by_version(statistics: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], int]:
+    """What each loaded version takes in memory, in bytes, by its name and version."""
+    return {
+        (entry["name"], entry["version"]): sum(use["byte_size"] for use in entry["memory_usage"])
+        for entry in statistics
+        if entry.get("memory_usage")
+    }
+
+
+def index_table(
+    entries: Sequence[Mapping[str, str]], memory: Mapping[tuple[str, str], int] | None = None
+) -> Table:
+    """The repository's index, one line per version.
+
+    Args:
+        entries: the index.
+        memory: what versions take in memory, in bytes, by name and version; None: not told.
+    """
     with_reason = any(entry.get("reason") for entry in entries)
-    table = plain_table("name", "version", "state", *(["reason"] if with_reason else []))
+    sizes = ["memory"] if memory is not None else []
+    reasons = ["reason"] if with_reason else []
+    table = plain_table("name", "version", "state", *sizes, *reasons)
     for entry in entries:
         state = entry.get("state", "")
         known = Text(state.lower(), _STYLES.get(state, "red")) if state else Text("not loaded")
         reason = [Text(" ".join(entry.get("reason", "").split()))] if with_reason else []
-        table.add_row(Text(entry["name"]), entry.get("version", "-"), known, *reason)
+        name, version = entry["name"], entry.get("version", "-")
+        size = [] if memory is None else [_size(memory.get((name, version)))]
+        table.add_row(Text(name), version, known, *size, *reason)
     return table
+
+
+def _size(num_bytes: int | None) -> str:
+    if num_bytes is None:
+        return "-"
+    return f"{num_bytes / 2**20:,.1f} MiB" if num_bytes >= 2**20 else f"{num_bytes / 2**10:.1f} KiB"
 
 
 def model_page(told: Mapping[str, Any], url: str, version: str) -> list[Any]:

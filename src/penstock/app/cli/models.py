@@ -47,9 +47,10 @@ def list_models(
     elif not entries:
         say(f"no models at {client.url}")
     else:
-        from penstock.app.cli.model_tables import index_table
+        from penstock.app.cli.model_tables import index_table, memory_by_version
 
-        print_lines(index_table(entries))
+        statistics = client.get("/v2/models/stats")["model_stats"]
+        print_lines(index_table(entries, memory_by_version(statistics)))
 
 
 @models_app.command("show", cls=PlainCommand)

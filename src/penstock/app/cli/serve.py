@@ -15,7 +15,7 @@ def serve_command(
         list[str],
         typer.Argument(
             metavar="PATH...",
-            help="Model files, model folders, repositories, or app.py:Class.",
+            help="Model files, packages, model folders, repositories, URLs, or app.py:Class.",
             show_default=False,
         ),
     ],

@@ -16,6 +16,11 @@ _RUNTIMES = {
     "onnx": "onnx",
     "python": "python",
     "huggingface": "huggingface",
+    "pytorch": "torch",
+    "pytorch_libtorch": "torch",
+    "openvino": "openvino",
+    "tensorflow": "tensorflow",
+    "tensorflow_savedmodel": "tensorflow",
     "": None,
 }
 _NOT_OFFERED = frozenset(

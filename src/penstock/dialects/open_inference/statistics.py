@@ -36,9 +36,14 @@ def _model(snapshot: ModelStatsSnapshot) -> dict[str, Any]:
         "execution_count": snapshot.execution_count,
         "inference_stats": {field: _duration(getattr(snapshot, field)) for field in _DURATIONS},
         "batch_stats": [_batch(batch) for batch in snapshot.batches],
-        "memory_usage": [],
+        "memory_usage": _memory(snapshot.memory_bytes),
         "response_stats": {},
     }
+
+
+def _memory(num_bytes: int) -> list[dict[str, Any]]:
+    """What it takes in memory; nothing where that is not known."""
+    return [{"type": "CPU", "id": 0, "byte_size": num_bytes}] if num_bytes else []
 
 
 def _batch(batch: BatchStat) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Instances in processes of their own: the channel, the worker, and who looks after it."""

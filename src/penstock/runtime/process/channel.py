@@ -1,0 +1,125 @@
+"""Channel: the server's end of a worker's socket, on the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+
+from penstock.runtime.process.frame import BadFrame, ToServer, ToWorker, encode_head
+from penstock.runtime.process.frame_reader import FrameReader
+from penstock.runtime.process.tensor_block import Packed
+
+_decode = msgspec.msgpack.Decoder(ToServer).decode
+
+
+class Channel:
+    """Sends frames without ever blocking, and hands on what comes.
+
+    Args:
+        sock: one end of a socket pair; the channel owns it.
+        on_message: told of each message and its body; may raise BadFrame.
+        on_lost: told once: "" when the other side has closed, which is how a death looks from
+            here, else what it sent that is no message.
+
+    Concurrency: the event loop's thread.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        on_message: Callable[[ToServer, memoryview], None],
+        on_lost: Callable[[str], None],
+    ) -> None:
+        sock.setblocking(False)
+        self._sock = sock
+        self._loop = loop
+        self._reader = FrameReader(sock)
+        self._on_message = on_message
+        self._on_lost = on_lost
+        self._unsent: deque[tuple[memoryview, list[int]]] = deque()
+        self._is_open = True
+        loop.add_reader(sock.fileno(), self._read)
+
+    def send(
+        self, message: ToWorker, packed: Packed | None = None, fds: Sequence[int] = ()
+    ) -> None:
+        """Send a message, now or as soon as the socket takes it.
+
+        Args:
+            message: the head.
+            packed: the tensors whose bytes are the body; None: no body.
+            fds: descriptors to go with it, which are then closed here.
+        """
+        if not self._is_open:
+            _close(fds)
+            return
+        if packed is None or not packed.parts:
+            data = encode_head(message)
+        else:
+            data = b"".join((encode_head(message, packed.num_bytes), *packed.parts))
+        self._unsent.append((memoryview(data), list(fds)))
+        if len(self._unsent) == 1:
+            self._flush()
+
+    def close(self) -> None:
+        """Close the socket; nothing is told any more."""
+        if not self._is_open:
+            return
+        self._is_open = False
+        self._loop.remove_reader(self._sock.fileno())
+        self._loop.remove_writer(self._sock.fileno())
+        self._sock.close()
+        for _, fds in self._unsent:
+            _close(fds)
+        self._unsent.clear()
+
+    def _read(self) -> None:
+        """Read one frame; the loop calls again while there are more."""
+        try:
+            frame = self._reader.read()
+            if frame is None:
+                self._lose("")
+                return
+            self._on_message(_decode(frame.head), frame.body)
+        except BlockingIOError:
+            return
+        except (BadFrame, msgspec.DecodeError) as err:
+            self._lose(f"it sent what is no message: {err}")
+        except OSError:
+            self._lose("")
+
+    def _flush(self) -> None:
+        try:
+            while self._unsent:
+                data, fds = self._unsent[0]
+                sent = socket.send_fds(self._sock, [data], fds) if fds else self._sock.send(data)
+                _close(fds)
+                fds.clear()
+                if sent < len(data):
+                    self._unsent[0] = (data[sent:], fds)
+                else:
+                    self._unsent.popleft()
+        except BlockingIOError:
+            self._loop.add_writer(self._sock.fileno(), self._flush)
+            return
+        except OSError:  # told from the loop: the sender is not done yet
+            self._loop.call_soon(self._lose, "")
+            return
+        self._loop.remove_writer(self._sock.fileno())
+
+    def _lose(self, why: str) -> None:
+        if self._is_open:
+            self.close()
+            self._on_lost(why)
+
+
+def _close(fds: Iterable[int]) -> None:
+    for fd in fds:
+        os.close(fd)

@@ -1,0 +1,58 @@
+"""FrameReader: bytes as they come from a socket, cut into frames."""
+
+from __future__ import annotations
+
+import socket
+from typing import Final
+
+from penstock.runtime.process.frame import PREFIX, Frame, frame_sizes
+
+_MAX_FDS: Final = 8
+
+
+class FrameReader:
+    """Reads one socket, blocking or not.
+
+    Attributes:
+        fds: descriptors that came with the frames so far, for the reader to take.
+    """
+
+    def __init__(self, sock: socket.socket, *, takes_fds: bool = False) -> None:
+        self.fds: list[int] = []
+        self._sock = sock
+        self._takes_fds = takes_fds
+        self._prefix = memoryview(bytearray(PREFIX.size))
+        self._target = self._prefix
+        self._filled = 0
+        self._head_bytes = -1
+
+    def read(self) -> Frame | None:
+        """One more frame; None: the other side has closed.
+
+        Raises:
+            BlockingIOError: the frame is not complete yet; call again when there is more.
+            BadFrame: it is none.
+            OSError: the connection broke.
+        """
+        while True:
+            if self._filled < len(self._target):
+                count = self._receive(self._target[self._filled :])
+                if count == 0:
+                    return None
+                self._filled += count
+            elif self._head_bytes < 0:
+                self._head_bytes, body_bytes = frame_sizes(self._prefix)
+                self._target = memoryview(bytearray(self._head_bytes + body_bytes))
+                self._filled = 0
+            else:
+                whole, cut = self._target, self._head_bytes
+                self._target, self._filled, self._head_bytes = self._prefix, 0, -1
+                return Frame(whole[:cut], whole[cut:])
+
+    def _receive(self, view: memoryview) -> int:
+        if not self._takes_fds or self._head_bytes >= 0:
+            return self._sock.recv_into(view)
+        data, fds, _, _ = socket.recv_fds(self._sock, len(view), _MAX_FDS)
+        view[: len(data)] = data
+        self.fds += fds
+        return len(data)

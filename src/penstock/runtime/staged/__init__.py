@@ -1,0 +1,1 @@
+"""Copies whose stages run on threads apart, so that several batches are under way at once."""

@@ -1,0 +1,75 @@
+"""InstancePool: which copies of a model wait for work, and which have what."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+from penstock.core.errors import NotReady
+from penstock.runtime.instance import Instance
+from penstock.scheduler.request_queue import Waiting
+
+
+class InstancePool:
+    """The copies of one model.
+
+    Law: a copy is idle, has a batch, or is down; never two of these.
+
+    Args:
+        instances: the copies, all ready.
+        on_change: told when one came back, or when ``fault`` changed.
+
+    Attributes:
+        idle: the copies that wait for work; empty: none does.
+        fault: why no copy will take work for long; None: one does, or will soon.
+
+    Concurrency: the event loop's thread only.
+    """
+
+    def __init__(self, instances: Sequence[Instance], on_change: Callable[[], None]) -> None:
+        self.idle = list(instances)
+        self.fault: NotReady | None = None
+        self._instances = tuple(instances)
+        self._executing: dict[Instance, list[Waiting]] = {}
+        self._on_change = on_change
+        for instance in instances:
+            instance.watch(partial(self._changed, instance))
+
+    def __len__(self) -> int:
+        """All copies there are."""
+        return len(self._instances)
+
+    def begin(self, instance: Instance, batch: list[Waiting]) -> None:
+        """A copy taken from ``idle`` has a batch."""
+        self._executing[instance] = batch
+
+    def end(self, instance: Instance) -> None:
+        """Its batch has its outcome."""
+        del self._executing[instance]
+        if instance.is_ready:
+            self.idle.append(instance)
+
+    def executing(self) -> Iterator[Waiting]:
+        """Every request that is being computed."""
+        for batch in self._executing.values():
+            yield from batch
+
+    def census(self) -> tuple[int, int]:
+        """How many copies are up, and how often one has died."""
+        copies = self._instances
+        return sum(one.is_ready for one in copies), sum(one.deaths for one in copies)
+
+    async def close(self) -> None:
+        """Close every copy."""
+        await asyncio.gather(*(instance.close() for instance in self._instances))
+
+    def _changed(self, instance: Instance) -> None:
+        is_idle = instance in self.idle
+        if is_idle and not instance.is_ready:
+            self.idle.remove(instance)
+        elif not is_idle and instance.is_ready and instance not in self._executing:
+            self.idle.append(instance)
+        faults = [one.fault for one in self._instances]
+        self.fault = faults[0] if None not in faults else None
+        self._on_change()

@@ -1,0 +1,1 @@
+"""Models that come from stores, the web, registries and hubs."""
