@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import statistics
 import sys
 import textwrap
 import time
@@ -468,16 +469,23 @@ async def _kill_for(root: Path, kills: int, every_s: float) -> None:
                 failed += 1
 
     async with serving(root) as models:
-        resident = psutil.Process().memory_info().rss
+        (stats,) = models._service.stats
+        resident, descriptors = psutil.Process().memory_info().rss, psutil.Process().num_fds()
         clients = [asyncio.create_task(client(models, number)) for number in range(16)]
+        recoveries = []
         for _ in range(kills):
             await asyncio.sleep(every_s)
-            await until(lambda: len(workers()) == 2, 10.0)
+            await until(lambda: stats.ready == 2, 10.0)
+            deaths, killed_s = stats.worker_deaths, time.monotonic()
             workers()[0].kill()
+            await until(lambda seen=deaths: stats.worker_deaths > seen and stats.ready == 2, 10.0)
+            recoveries.append(time.monotonic() - killed_s)
         over.set()
         await asyncio.wait_for(asyncio.gather(*clients), 30.0)
-        await until(lambda: len(workers()) == 2)
+        assert stats.worker_deaths == kills
+        assert statistics.median(recoveries) < 2 * stats.load_s
         assert answered > 50 * kills
         assert failed <= 16 * kills
         assert psutil.Process().memory_info().rss < resident + 64 * 1024 * 1024
+        assert psutil.Process().num_fds() < descriptors + 16
     assert workers() == []
