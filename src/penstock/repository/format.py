@@ -134,6 +134,11 @@ def refuse_ending(name: str) -> str:
             f"'{PurePosixPath(name).name}' is a model's weights alone: a saved transformers model "
             f"has its {SAVED_CONFIG_NAME} and its tokenizer beside them; serve the folder of all"
         )
+    if further := [r for r, endings in FURTHER_ENDINGS.items() if ending in endings]:
+        return (
+            f"'{name}' may be anything: where it is a model, put it in NAME/1/ and say "
+            f"'runtime: {further[0]}' in NAME/model.yaml"
+        )
     maker = f" ({FOREIGN_ENDINGS[ending]})" if ending in FOREIGN_ENDINGS else ""
     return (
         f"no runtime for '{ending or name}'{maker} in this version: "

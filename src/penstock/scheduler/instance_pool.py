@@ -17,7 +17,7 @@ class InstancePool:
     Law: a copy is idle, has a batch, or is down; never two of these.
 
     Args:
-        instances: the copies, all ready.
+        instances: the copies; one that died meanwhile is not idle.
         on_change: told when one came back, or when ``fault`` changed.
 
     Attributes:
@@ -28,9 +28,9 @@ class InstancePool:
     """
 
     def __init__(self, instances: Sequence[Instance], on_change: Callable[[], None]) -> None:
-        self.idle = list(instances)
-        self.fault: NotReady | None = None
+        self.idle = [instance for instance in instances if instance.is_ready]
         self._instances = tuple(instances)
+        self.fault = self._common_fault()
         self._executing: dict[Instance, list[Waiting]] = {}
         self._on_change = on_change
         for instance in instances:
@@ -70,6 +70,9 @@ class InstancePool:
             self.idle.remove(instance)
         elif not is_idle and instance.is_ready and instance not in self._executing:
             self.idle.append(instance)
-        faults = [one.fault for one in self._instances]
-        self.fault = faults[0] if None not in faults else None
+        self.fault = self._common_fault()
         self._on_change()
+
+    def _common_fault(self) -> NotReady | None:
+        faults = [one.fault for one in self._instances]
+        return faults[0] if faults and None not in faults else None

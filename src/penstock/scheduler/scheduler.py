@@ -62,8 +62,9 @@ class Scheduler:
         self.info = info
         self.signature = info.signature
         self.stats = ModelStats(info.id.name, info.id.version)
-        self.stats.instances = self.stats.ready = len(instances)
+        self.stats.instances = len(instances)
         self._pool = InstancePool(instances, self._instances_changed)
+        self.stats.ready, self.stats.worker_deaths = self._pool.census()
         self._loop = loop
         self._clock = clock or SystemClock()
         self._now_ns = self._clock.monotonic_ns

@@ -186,3 +186,10 @@ def test_a_class_is_split_off_python_files_only(
     text: str, expected: tuple[str, str | None]
 ) -> None:
     assert split_class(text) == expected
+
+
+def test_an_ending_that_may_be_anything_says_how_it_is_a_model() -> None:
+    assert refuse_ending("xg.json") == (
+        "'xg.json' may be anything: where it is a model, put it in NAME/1/ and say "
+        "'runtime: xgboost' in NAME/model.yaml"
+    )

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
-from penstock.runtime.process.frame import BadFrame, ToServer, ToWorker, encode_head
+from penstock.runtime.process.frame import ToServer, ToWorker, encode_head
 from penstock.runtime.process.frame_reader import FrameReader
 from penstock.runtime.process.tensor_block import Packed
 
@@ -56,14 +56,17 @@ class Channel:
             message: the head.
             packed: the tensors whose bytes are the body; None: no body.
             fds: descriptors to go with it, which are then closed here.
+
+        Raises:
+            Exception: the message cannot be encoded; nothing is sent and nothing closed.
         """
-        if not self._is_open:
-            _close(fds)
-            return
         if packed is None or not packed.parts:
             data = encode_head(message)
         else:
             data = b"".join((encode_head(message, packed.num_bytes), *packed.parts))
+        if not self._is_open:
+            _close(fds)
+            return
         self._unsent.append((memoryview(data), list(fds)))
         if len(self._unsent) == 1:
             self._flush()
@@ -90,10 +93,10 @@ class Channel:
             self._on_message(_decode(frame.head), frame.body)
         except BlockingIOError:
             return
-        except (BadFrame, msgspec.DecodeError) as err:
-            self._lose(f"it sent what is no message: {err}")
         except OSError:
             self._lose("")
+        except Exception as err:  # noqa: BLE001  # the edge to a worker, which may send anything
+            self._lose(f"it sent what is no message: {err or type(err).__name__}")
 
     def _flush(self) -> None:
         try:

@@ -20,7 +20,7 @@ PROTOCOL_VERSION: Final = 1
 PREFIX: Final = struct.Struct("<IQ")
 
 _MAX_HEAD_BYTES = 64 * 1024 * 1024
-_MAX_BODY_BYTES = 2**40
+_MAX_BODY_BYTES = 2**36
 
 
 class TensorHead(msgspec.Struct, array_like=True):

@@ -8,6 +8,7 @@ from typing import Final
 from penstock.runtime.process.frame import PREFIX, Frame, frame_sizes
 
 _MAX_FDS: Final = 8
+_STEP_BYTES: Final = 4 * 1024 * 1024
 
 
 class FrameReader:
@@ -25,6 +26,7 @@ class FrameReader:
         self._target = self._prefix
         self._filled = 0
         self._head_bytes = -1
+        self._total = 0
 
     def read(self) -> Frame | None:
         """One more frame; None: the other side has closed.
@@ -42,8 +44,13 @@ class FrameReader:
                 self._filled += count
             elif self._head_bytes < 0:
                 self._head_bytes, body_bytes = frame_sizes(self._prefix)
-                self._target = memoryview(bytearray(self._head_bytes + body_bytes))
+                self._total = self._head_bytes + body_bytes
+                self._target = memoryview(bytearray(min(self._total, _STEP_BYTES)))
                 self._filled = 0
+            elif self._filled < self._total:  # believed step by step: nobody announces us to death
+                grown = bytearray(min(self._total, 2 * self._filled))
+                grown[: self._filled] = self._target
+                self._target = memoryview(grown)
             else:
                 whole, cut = self._target, self._head_bytes
                 self._target, self._filled, self._head_bytes = self._prefix, 0, -1

@@ -29,6 +29,7 @@ _CLOSE_TIMEOUT_S = 10.0
 _PING_INTERVAL_S = 5.0
 _PING_TIMEOUT_S = 10.0
 _LOOK_INTERVAL_S = 0.5
+_MAX_PATIENCE_S = 366 * 24 * 3600.0
 
 
 class ProcessInstance:
@@ -123,12 +124,13 @@ class ProcessInstance:
         link = self._link
         if link is None or link.is_busy:
             raise RuntimeError(f"{self._id}: work for a copy that takes none")
-        self._on_done = on_done
-        now_ns = self._clock.monotonic_ns()
-        left_s = 0.0 if work.deadline_ns is None else (work.deadline_ns - now_ns) / 1e9
-        patience_s = max(left_s, self._options.kill_after_s)
-        self._hang_timer = self._loop.call_later(patience_s, self._give_up, patience_s)
         link.submit(work, self._done)
+        self._on_done = on_done
+        left_s = self._options.start_timeout_s  # a warm-up's
+        if work.deadline_ns is not None:
+            left_s = (work.deadline_ns - self._clock.monotonic_ns()) / 1e9
+        patience_s = min(max(left_s, self._options.kill_after_s), _MAX_PATIENCE_S)
+        self._hang_timer = self._loop.call_later(patience_s, self._give_up, patience_s)
 
     def run(self, work: Work) -> Execution:
         """Have the worker compute, and wait for it; on any thread but the event loop's."""
@@ -154,15 +156,41 @@ class ProcessInstance:
         await link.close(_CLOSE_TIMEOUT_S if not link.is_busy else 0.0)
 
     async def _start_worker(self) -> Loaded:
-        link = WorkerLink(self._artifact, self._options, self._host, self._ended)
+        link = WorkerLink(
+            self._artifact,
+            self._options,
+            self._host,
+            on_end=lambda why: self._ended(link, why),
+            on_lost=self._lost,
+        )
         self._link = link
         try:
-            return await link.start()
+            loaded = await link.start()
         except LoadFailed:
             if not link.process.pid:  # there never was one, so none will end
                 self._link = None
                 self._crashes_in_a_row += 1
             raise
+        self._check_alive()
+        return loaded
+
+    def _check_alive(self) -> None:
+        limit_bytes = self._options.max_memory_bytes
+        if limit_bytes and (used_bytes := resident_bytes(self.pid)) > limit_bytes:
+            raise LoadFailed(
+                f"{self._id}: its worker holds {used_bytes >> 20} MiB after loading the model, its "
+                f"max_memory is {limit_bytes >> 20} MiB"
+            )
+        if self._link is None:
+            raise LoadFailed(
+                f"{self._id}: its worker died as soon as it had loaded the model", retryable=True
+            )
+
+    def _lost(self) -> None:
+        """The worker gets no more work, whatever becomes of it."""
+        if self._is_up:
+            self._is_up = False
+            self._on_change()
 
     async def _compute(self, work: Work) -> Execution:
         done: asyncio.Future[Execution] = self._loop.create_future()
@@ -187,12 +215,13 @@ class ProcessInstance:
     def _kill(self, why: str) -> None:
         """End the worker; from now on it gets no more work."""
         if self._link is not None:
-            self._is_up = False
-            self._on_change()
+            self._lost()
             self._link.kill(why)
 
-    def _ended(self, why: str) -> None:
+    def _ended(self, link: WorkerLink, why: str) -> None:
         """The worker is gone; what it computed is told after this."""
+        if self._link is not link:
+            return
         self._link = None
         self._is_up = False
         if self._is_closed:
@@ -218,9 +247,10 @@ class ProcessInstance:
             try:
                 await self._start_worker()
                 await self._warm_up()
-            except PenstockError as err:
-                why = err.message
-                if not isinstance(err, ModelCrashed) and self._link is not None:
+                self._check_alive()
+            except Exception as err:  # noqa: BLE001  # whatever it is, the copy has to come back
+                why = err.message if isinstance(err, PenstockError) else repr(err)
+                if self._link is not None:
                     await self._link.close(_CLOSE_TIMEOUT_S)
                 _log.warning("%s: a new worker: %s", self._id, why, extra=log_fields(self._id))
                 continue
@@ -254,7 +284,10 @@ class ProcessInstance:
                 continue
             limit_bytes = self._options.max_memory_bytes
             if limit_bytes and (used_bytes := resident_bytes(link.process.pid)) > limit_bytes:
-                self._kill(f"it used {used_bytes} bytes of memory, its max_memory is {limit_bytes}")
+                self._kill(
+                    f"it used {used_bytes >> 20} MiB of memory, its max_memory is "
+                    f"{limit_bytes >> 20} MiB"
+                )
             since_ping_s += _LOOK_INTERVAL_S
             if since_ping_s >= _PING_INTERVAL_S and self._is_up and not link.is_busy:
                 since_ping_s = 0.0

@@ -25,7 +25,7 @@ def main() -> None:
     for group in groups:
         try:
             os.killpg(group, signal.SIGKILL)
-        except ProcessLookupError:
+        except OSError:
             continue
 
 

@@ -6,12 +6,12 @@ import contextlib
 import logging
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 _log = logging.getLogger("penstock.runtime")
 
 _PROGRAM = Path(__file__).with_name("reaper.py")
-_CLOSE_TIMEOUT_S = 5.0
 
 
 class ReaperProcess:
@@ -68,5 +68,4 @@ class ReaperProcess:
         if process is not None and process.stdin is not None:
             with contextlib.suppress(OSError):
                 process.stdin.close()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_CLOSE_TIMEOUT_S)
+            threading.Thread(target=process.wait, name="penstock-reaper", daemon=True).start()

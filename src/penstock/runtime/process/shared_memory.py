@@ -6,11 +6,13 @@ socket. Nothing is written below ``/dev/shm``, so neither its size nor a killed 
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import mmap
 import os
 import weakref
 from collections import deque
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -108,6 +110,17 @@ class SegmentPool:
         weakref.finalize(root, self._returned.append, segment).atexit = False
         return root
 
+    def take_back(self, lent: Iterable[Lent], dropped: Iterable[int]) -> None:
+        """Undo: these were never sent, nor were those told as dropped."""
+        self._dropped += dropped
+        for one in lent:
+            if one.fd < 0:
+                self.give_back(one.segment)
+            else:  # the worker has never seen it
+                os.close(one.fd)
+                self._budget.give_back(one.segment.num_bytes)
+                self._all_bytes -= one.segment.num_bytes
+
     def dropped(self) -> list[int]:
         """The ids of the segments that are used no more, told once."""
         dropped, self._dropped = self._dropped, []
@@ -132,11 +145,13 @@ class SegmentPool:
             if not self._free:
                 return None
             self._drop(self._free[0])
+        fd = -1
         try:
-            fd = os.memfd_create("penstock", os.MFD_CLOEXEC)
-            os.ftruncate(fd, size)
+            fd = _sealed_memory(size)
             segment = Segment(next(self._ids), size, fd)
         except (OSError, AttributeError):  # no memory for it, or no Linux
+            if fd >= 0:
+                os.close(fd)
             self._budget.give_back(size)
             return None
         self._all_bytes += size
@@ -147,3 +162,18 @@ class SegmentPool:
         self._dropped.append(segment.id)
         self._budget.give_back(segment.num_bytes)
         self._all_bytes -= segment.num_bytes
+
+
+def _sealed_memory(num_bytes: int) -> int:
+    """The descriptor of new memory whose size nobody can change: to read what a worker has cut off
+    would end the server.
+    """
+    fd = os.memfd_create("penstock", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        os.ftruncate(fd, num_bytes)
+        seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd

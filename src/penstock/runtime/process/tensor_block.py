@@ -95,8 +95,8 @@ def unpack(
 
 
 def _tensor(head: TensorHead, part: Array | memoryview) -> Tensor:
-    dtype = DType(head.dtype)
     try:
+        dtype = DType(head.dtype)
         if dtype is DType.BYTES:
             array = object_array(_decode_items(_view(part))).reshape(head.shape)
         else:

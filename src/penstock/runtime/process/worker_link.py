@@ -50,6 +50,8 @@ from penstock.runtime.process.worker_process import WorkerProcess
 
 _log = logging.getLogger("penstock.runtime")
 
+_MAX_INT = 2**63 - 1
+
 
 class _Batch(NamedTuple):
     """The batch under way.
@@ -75,6 +77,7 @@ class WorkerLink:
         options: how it is started.
         host: what all workers share.
         on_end: told once when it is gone, with the reason.
+        on_lost: told, perhaps some time before, when it can be given no more work.
 
     Attributes:
         process: the process.
@@ -88,6 +91,7 @@ class WorkerLink:
         options: WorkerOptions,
         host: WorkerHost,
         on_end: Callable[[str], None],
+        on_lost: Callable[[], None],
     ) -> None:
         self._artifact = artifact
         self._id: ServableId = artifact.id
@@ -100,9 +104,15 @@ class WorkerLink:
         self._pong: asyncio.Future[None] | None = None
         self._batch: _Batch | None = None
         self._output_bytes = 0
+        self._is_calling = False
         self._calls: set[asyncio.Task[None]] = set()
         self.process = WorkerProcess(
-            artifact.id, options, host.reaper, on_message=self._take, on_end=self._end
+            artifact.id,
+            options,
+            host.reaper,
+            on_message=self._take,
+            on_end=self._end,
+            on_lost=on_lost,
         )
         self._channel: Channel | None = None
 
@@ -134,19 +144,27 @@ class WorkerLink:
         output_segment = self._lend(self._output_bytes)
         lent = [one.segment for one in (input_segment, output_segment) if one is not None]
         output = None if output_segment is None else output_segment.segment
+        given = [one for one in (input_segment, output_segment) if one is not None]
+        new = [one for one in given if one.fd >= 0]
+        dropped = self._pool.dropped()
+        try:
+            packed = pack(
+                work.inputs, None if input_segment is None else input_segment.segment.bytes
+            )
+            message = Execute(
+                packed.heads,
+                dict(work.parameters),
+                None if work.deadline_ns is None else min(work.deadline_ns, _MAX_INT),
+                input_segment=-1 if input_segment is None else input_segment.segment.id,
+                output_segment=-1 if output is None else output.id,
+                new_segments=[(one.segment.id, one.segment.num_bytes) for one in new],
+                dropped_segments=dropped,
+            )
+            self._send(message, packed, [one.fd for one in new])
+        except BaseException:  # a parameter that no frame can hold, for one: nothing was sent
+            self._pool.take_back(given, dropped)
+            raise
         self._batch = _Batch(on_done, work.deadline_ns, lent, output)
-        packed = pack(work.inputs, None if input_segment is None else input_segment.segment.bytes)
-        message = Execute(
-            packed.heads,
-            dict(work.parameters),
-            work.deadline_ns,
-            input_segment=-1 if input_segment is None else input_segment.segment.id,
-            output_segment=-1 if output is None else output.id,
-            dropped_segments=self._pool.dropped(),
-        )
-        new = [one for one in (input_segment, output_segment) if one is not None and one.fd >= 0]
-        message.new_segments = [(one.segment.id, one.segment.num_bytes) for one in new]
-        self._send(message, packed, [one.fd for one in new])
 
     async def ping(self, timeout_s: float) -> bool:
         """Whether it answers; only asked while it is not busy."""
@@ -210,26 +228,30 @@ class WorkerLink:
         self.process.kill("it speaks another version")
 
     def _complete(self, batch: _Batch, message: Executed, body: memoryview) -> None:
-        self._output_bytes = max(self._output_bytes, message.segment_bytes)
-        is_shared = any(head.offset >= 0 for head in message.tensors)
+        is_shared = batch.output is not None and any(head.offset >= 0 for head in message.tensors)
         view = None
-        for segment in batch.lent:
-            if is_shared and segment is batch.output:
-                view = self._pool.lend_view(segment)
-            else:
-                self._pool.give_back(segment)
+        if is_shared and batch.output is not None:
+            view = self._pool.lend_view(batch.output)
         outputs = unpack(message.tensors, body, view)
         self._batch = None
+        self._output_bytes = max(self._output_bytes, message.segment_bytes)
+        for segment in batch.lent:
+            if view is None or segment is not batch.output:
+                self._pool.give_back(segment)
         result: ExecuteResult | PenstockError
         if message.error is not None:
-            result = error_in(message.error)
+            result = _model_error(error_in(message.error))
         else:
             result = ExecuteResult(
                 outputs, {row: _refusal(error) for row, error in message.invalid.items()}
             )
-        batch.on_done(Execution(result, message.started_ns, message.ended_ns))
+        execution = Execution(result, message.started_ns, message.ended_ns)
+        self._loop.call_soon(batch.on_done, execution)  # what it raises is not the worker's fault
 
     def _start_call(self, message: Call, body: memoryview) -> None:
+        if self._is_calling:
+            raise BadFrame("a second call before the first was answered")
+        self._is_calling = True
         task = self._loop.create_task(self._call(message, body), name="penstock worker call")
         self._calls.add(task)
         task.add_done_callback(self._calls.discard)
@@ -245,13 +267,16 @@ class WorkerLink:
             )
             response = await call_model(self._host.client, request, caller)
         except PenstockError as err:
+            self._is_calling = False
             self._send(Failed(error_out(err)))
         except Exception as err:  # noqa: BLE001  # whatever it is, the worker waits for an answer
             _log.exception("%s: its call to model '%s'", self._id, message.model)
             text = f"its call to model '{message.model}' failed: {type(err).__name__}"
+            self._is_calling = False
             self._send(Failed(error_out(ModelFailed(text))))
         else:
             packed = pack(response.outputs, None)
+            self._is_calling = False
             self._send(Answer(packed.heads), packed)
 
     def _end(self, why: str) -> None:
@@ -295,6 +320,13 @@ def load_message(artifact: ArtifactRef, cpus: tuple[int, ...]) -> Load:
         manifest=msgspec.to_builtins(artifact.manifest, enc_hook=int),
         cpus=cpus,
     )
+
+
+def _model_error(error: PenstockError) -> PenstockError:
+    """An error as a living worker may tell it: that it died is for us to say."""
+    if isinstance(error, ModelCrashed):
+        return ModelFailed(error.message, is_reported=error.is_reported)
+    return error
 
 
 def _refusal(error: WireError) -> InvalidInput:

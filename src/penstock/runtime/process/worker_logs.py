@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 
 from penstock.runtime.process.frame import Log
@@ -17,12 +16,17 @@ class _ChannelHandler(logging.Handler):
         self._channel = channel
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Send the record; a channel that is gone is nobody's trouble."""
-        with contextlib.suppress(OSError):
-            text = self.format(record)[:_MAX_TEXT]
+        """Send the record; a channel that is gone or a wrong record is not the model's trouble."""
+        try:
+            text = self.format(record)[:_MAX_TEXT].encode(errors="backslashreplace").decode()
             self._channel.send(Log(record.levelno, record.name, text))
+        except OSError:
+            return
+        except Exception:  # noqa: BLE001  # as every handler of the standard library does
+            self.handleError(record)
 
 
 def send_logs_to(channel: WorkerChannel) -> None:
     """From now on every record of level INFO and above goes to the server."""
-    logging.basicConfig(level=logging.INFO, handlers=[_ChannelHandler(channel)], force=True)
+    handlers = [_ChannelHandler(channel)]
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=handlers, force=True)

@@ -27,7 +27,7 @@ _log = logging.getLogger("penstock.worker")
 _MODULE = "penstock.runtime.process.worker"
 _MAX_LINE = 8192
 _LAST_LINES = 5
-_LAST_WORDS_TIMEOUT_S = 1.0
+_LAST_WORDS_TIMEOUT_S = 0.5
 _EXIT_GRACE_S = 0.25
 
 
@@ -40,6 +40,7 @@ class WorkerProcess:
         reaper: who ends it if we cannot.
         on_message: told what it says, but for log records.
         on_end: told once when it is gone, with the reason for people. Called on the loop.
+        on_lost: told when its channel is gone, which may be some time before.
 
     Attributes:
         pid: the process; 0 before ``start``.
@@ -56,6 +57,7 @@ class WorkerProcess:
         *,
         on_message: Callable[[ToServer, memoryview], None],
         on_end: Callable[[str], None],
+        on_lost: Callable[[], None],
     ) -> None:
         self.pid = 0
         self.last_words: deque[str] = deque(maxlen=_LAST_LINES)
@@ -64,6 +66,7 @@ class WorkerProcess:
         self._reaper = reaper
         self._on_message = on_message
         self._on_end = on_end
+        self._on_lost = on_lost
         self._why = ""
         self._channel: Channel | None = None
         self._ended = asyncio.Event()
@@ -76,13 +79,15 @@ class WorkerProcess:
         Raises:
             LoadFailed: it could not be started.
         """
-        ours, theirs = socket.socketpair()
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as err:
+            raise self._not_started(err) from err
         try:
             process = self._spawn(theirs.fileno())
         except OSError as err:
             ours.close()
-            text = f"{self._id}: its worker could not be started: {err.strerror or err}"
-            raise LoadFailed(text, retryable=True) from err
+            raise self._not_started(err) from err
         finally:
             theirs.close()
         self.pid = process.pid
@@ -115,6 +120,10 @@ class WorkerProcess:
             _kill_group(self.pid)
             await self._ended.wait()
 
+    def _not_started(self, err: OSError) -> LoadFailed:
+        text = f"{self._id}: its worker could not be started: {err.strerror or err}"
+        return LoadFailed(text, retryable=True)
+
     def _spawn(self, fd: int) -> subprocess.Popen[bytes]:
         return subprocess.Popen(  # noqa: S603  # the interpreter is the operator's choice
             [self._options.python, "-P", "-m", _MODULE, str(fd)],
@@ -135,6 +144,7 @@ class WorkerProcess:
 
     def _lost(self, why: str) -> None:
         """The channel is gone; most often the process is, too, and its exit status says more."""
+        self._on_lost()
         if why:
             self.kill(why)
         else:
