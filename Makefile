@@ -71,6 +71,11 @@ bench: $(STAMP)  ## all arms side by side: needs the peers' environments, takes 
 	$(BIN)/python -m benchmarks.decisions
 	$(BIN)/python -m benchmarks.store
 	$(BIN)/python -m benchmarks.packages
+	$(BIN)/python -m benchmarks.process_instances
+	$(BIN)/python -m benchmarks.stages
+	$(BIN)/python -m benchmarks.many_models
+	$(MAKE) $(FRAMEWORKS)/.stamp
+	$(FRAMEWORKS)/bin/python -m benchmarks.runtimes
 	$(BIN)/python -m benchmarks.venvs export tutorial
 	$(BIN)/python -m benchmarks.tweet
 	$(BIN)/python -m benchmarks.memory

@@ -74,7 +74,7 @@ class Actor(penstock.Model):
             time.sleep(600)
         if do == "truncate":
             for fd in Path("/proc/self/fd").iterdir():
-                if "memfd:penstock" in os.readlink(fd) if fd.exists() else False:
+                if fd.exists() and "memfd:penstock" in os.readlink(fd):
                     os.truncate(fd, 0)
         if do == "announce":
             os.write(int(sys.argv[1]), (2**35).to_bytes(12, "little"))

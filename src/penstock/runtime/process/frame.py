@@ -70,7 +70,7 @@ class Load(msgspec.Struct, tag=True):
     Attributes:
         name, version, path, root, runtime, class_name, num_bytes, revision: as in ArtifactRef.
         manifest: the manifest, as its fields.
-        cpus: how many processors the worker may use; 0: all.
+        cpus: the processors the worker may use; empty: all.
     """
 
     name: str

@@ -194,7 +194,12 @@ class ProcessInstance:
 
     async def _compute(self, work: Work) -> Execution:
         done: asyncio.Future[Execution] = self._loop.create_future()
-        self.submit(work, done.set_result)
+
+        def tell(execution: Execution) -> None:
+            if not done.done():  # a revival that was called off waits no more
+                done.set_result(execution)
+
+        self.submit(work, tell)
         return await done
 
     def _done(self, execution: Execution) -> None:

@@ -105,8 +105,7 @@ class SegmentPool:
 
     def lend_view(self, segment: Segment) -> Array:
         """``[bytes] uint8`` of a segment that is free again when nobody holds a view of it."""
-        view = segment.bytes[:]
-        root = np.frombuffer(view.data, np.uint8)
+        root = np.frombuffer(segment.bytes.data, np.uint8)
         weakref.finalize(root, self._returned.append, segment).atexit = False
         return root
 
