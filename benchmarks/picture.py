@@ -12,6 +12,8 @@ matplotlib.use("svg")
 import matplotlib.pyplot as plt
 
 OURS, OTHER, BOUND = "#0b6e99", "#9aa5ad", "#d7dde1"
+PANELS = 6
+MODEL_IS_THE_WORK = ("minilm", "gil")  # an echo beside them says nothing, and hides the others
 
 
 def _colour(name: str) -> str:
@@ -20,13 +22,17 @@ def _colour(name: str) -> str:
     return BOUND if name.startswith(("echo", "floor")) else OTHER
 
 
-def _bars(axes, arms: dict, kind: str, key: str, figure: str, title: str) -> None:
-    found = {
-        name: arm["summary"][kind][key][figure]
-        for name, arm in arms.items()
-        if key in arm.get("summary", {}).get(kind, {})
-    }
-    order = sorted(found, key=lambda name: found[name]["median"], reverse=figure != "req_s")
+def _at(summary: dict, where: tuple[str, ...]) -> dict:
+    for name in where:
+        summary = summary.get(name, {})
+    return summary
+
+
+def _bars(axes, arms: dict, where: tuple[str, ...], title: str) -> None:
+    """Draw one figure of every arm that has it, the best on top; `where` leads to its spread."""
+    spreads = {name: _at(arm.get("summary", {}), where) for name, arm in arms.items()}
+    found = {name: one for name, one in spreads.items() if "median" in one}
+    order = sorted(found, key=lambda name: found[name]["median"], reverse=where[-1] != "req_s")
     medians = [found[name]["median"] for name in order]
     below = [found[name]["median"] - found[name]["min"] for name in order]
     above = [found[name]["max"] - found[name]["median"] for name in order]
@@ -34,46 +40,60 @@ def _bars(axes, arms: dict, kind: str, key: str, figure: str, title: str) -> Non
     axes.barh(order, medians, xerr=[below, above], color=colours, ecolor="#444", capsize=2)
     for at, value in enumerate(medians):
         text = f" {value:,.0f}" if value >= 100 else f" {value:.2g}"
-        axes.text(value, at + 0.27, text, va="center", fontsize=7)
+        axes.text(value, at + 0.3, text, va="center", fontsize=7)
     axes.set_title(title, fontsize=9, loc="left")
-    axes.tick_params(labelsize=8)
+    axes.tick_params(labelsize=7)
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def draw_tiny(document: dict, path: Path) -> None:
-    """Draw the loads of the tiny workload, one panel each: further right is more."""
+def _shown(arms: dict, workload: str) -> dict:
+    hidden = "echo" if workload in MODEL_IS_THE_WORK else None
+    return {name: arm for name, arm in arms.items() if hidden is None or hidden not in name}
+
+
+def _panels(settings: dict) -> list[tuple[tuple[str, ...], str]]:
+    """Return what a workload's picture shows: (where the figure is, title)."""
+    (encoding, connections), *_ = settings["rest"].items()
+    rest = ("closed", encoding)
     panels = [
-        ("closed", key, "req_s", f"REST, {key} connections: requests/s")
-        for key in map(str, document["settings"]["connections"])
+        ((*rest, str(count), "req_s"), f"REST {encoding}, {count} connection(s): requests/s")
+        for count in connections[:3]
     ]
-    panels.append(("closed", "1", "p50_ms", "REST, 1 connection: p50 ms"))
-    common = f"{document['settings']['common_rate']:.0f}/s"
-    panels.append(("open", common, "p99_ms", f"REST, open loop {common}: p99 ms"))
-    streams = str(document["settings"]["streams"][-1])
-    panels.append(("grpc", streams, "req_s", f"gRPC, {streams} streams: requests/s"))
-    figure, grid = plt.subplots(2, 3, figsize=(13, 6.5))
-    for axes, (kind, key, name, title) in zip(grid.flat, panels, strict=True):
-        _bars(axes, document["arms"], kind, key, name, title)
+    first = str(connections[0])
+    panels.append(((*rest, first, "p50_ms"), f"REST {encoding}, {first} connection(s): p50 ms"))
+    common = f"{settings['common_rate']:.0f}/s"
+    panels.append((("open", encoding, common, "p99_ms"), f"open loop, {common}: p99 ms"))
+    streams = "1x32"
+    panels.append((("closed", "grpc", streams, "req_s"), "gRPC, 1 x 32 streams: requests/s"))
+    return panels[:PANELS]
+
+
+def draw_workload(document: dict, path: Path) -> None:
+    """Draw the loads of one workload, one panel each: further right is more."""
+    figure, grid = plt.subplots(2, 3, figsize=(13, 7.5))
+    panels = _panels(document["settings"])
+    for axes, (where, title) in zip(grid.flat, panels, strict=False):
+        _bars(axes, _shown(document["arms"], document["workload"]), where, title)
+    for axes in grid.flat[len(panels) :]:
+        axes.set_axis_off()
     _finish(figure, document, path)
 
 
-def draw_compute(document: dict, path: Path) -> None:
-    """Draw sentences/s of each arm of the compute workload."""
-    names = list(document["arms"])
-    values = [document["arms"][name]["sentences_s"] for name in names]
-    figure, axes = plt.subplots(figsize=(7, 3))
-    axes.barh(
-        names,
-        [value["median"] for value in values],
-        xerr=[
-            [value["median"] - value["min"] for value in values],
-            [value["max"] - value["median"] for value in values],
-        ],
-        color=[_colour(name) for name in names],
-        capsize=2,
-    )
-    axes.set_title("MiniLM-L6-v2, one sentence a request: sentences/s", fontsize=9, loc="left")
-    axes.spines[["top", "right"]].set_visible(False)
+def draw_comparison(document: dict, path: Path) -> None:
+    """Draw a whole run: a row of panels for each workload."""
+    workloads = document["workloads"]
+    size = (17, 3.3 * len(workloads))
+    figure, grid = plt.subplots(len(workloads), 4, figsize=size, squeeze=False)
+    for row, (name, found) in zip(grid, workloads.items(), strict=True):
+        encoding = next(iter(found["settings"]["rest"]))
+        rest = ("closed", encoding, "32")
+        for axes, where, title in (
+            (row[0], (*rest, "req_s"), f"REST {encoding}, 32 connections: requests/s"),
+            (row[1], ("closed", "grpc", "1x32", "req_s"), "gRPC, 1 x 32 streams: requests/s"),
+            (row[2], (*rest, "cpu_s_per_1000"), f"REST {encoding}, CPU s per 1,000 requests"),
+            (row[3], ("rss_idle_mib",), "RSS idle, MiB"),
+        ):
+            _bars(axes, _shown(found["arms"], name), where, f"{name}: {title}")
     _finish(figure, document, path)
 
 
@@ -81,7 +101,7 @@ def _finish(figure, document: dict, path: Path) -> None:
     machine = document["machine"]
     caption = (
         f"{document['date'][:10]}, commit {(document['commit'] or 'none')[:12]}, "
-        f"{machine['cores']} cores, median and range of {document['settings']['rounds']} rounds"
+        f"{machine['cores']} cores, median and range; {document['how']}"
     )
     figure.text(0.01, 0.005, caption, fontsize=7, color="#555")
     figure.tight_layout(rect=(0, 0.02, 1, 1))
@@ -90,5 +110,5 @@ def _finish(figure, document: dict, path: Path) -> None:
 
 if __name__ == "__main__":
     given = json.loads(Path(sys.argv[1]).read_text())
-    drawing = draw_compute if given["workload"] == "compute" else draw_tiny
+    drawing = draw_comparison if given["workload"] == "comparison" else draw_workload
     drawing(given, Path(sys.argv[2]))

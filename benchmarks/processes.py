@@ -8,7 +8,7 @@ import socket
 import subprocess
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import psutil
 
@@ -133,10 +133,39 @@ def memory_mib(processes: Sequence[psutil.Process]) -> tuple[float, float]:
     return rss / MIB, pss / MIB
 
 
+def cores_used(processes: Sequence[psutil.Process], over_s: float) -> float:
+    """Return how many cores `processes` use, watched for `over_s` seconds."""
+    started, before_s = time.perf_counter(), cpu_seconds(processes)
+    time.sleep(over_s)
+    return (cpu_seconds(processes) - before_s) / (time.perf_counter() - started)
+
+
+def settle(
+    processes: Sequence[psutil.Process], limit_s: float = 5.0, at_rest: float = 0.0
+) -> float:
+    """Wait until `processes` have worked off what a load left behind; return the cores in use.
+
+    They have when they use less than a tenth of a core more than `at_rest`, which is what some
+    servers use that poll. Waits `limit_s` seconds at most.
+    """
+    end_s = time.perf_counter() + limit_s
+    while True:
+        used = cores_used(processes, 0.1)
+        if used < at_rest + 0.1 or time.perf_counter() > end_s:
+            return used
+
+
+class HasTree(Protocol):
+    """Anything that knows its live processes."""
+
+    def tree(self) -> list[psutil.Process]:
+        """Return them, top first."""
+
+
 class PeakMemory:
     """Samples the RSS of a server's tree every `interval_s` while in the `with` block."""
 
-    def __init__(self, server: ServerProcess, interval_s: float = 0.5) -> None:
+    def __init__(self, server: HasTree, interval_s: float = 0.5) -> None:
         self._server = server
         self._interval_s = interval_s
         self._ended = threading.Event()

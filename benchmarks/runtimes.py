@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 MODEL = "measured"
 LOADS = {"one row": (64, 1), "32 rows": (4, BATCH_ROWS)}  # requests in flight, rows of each
-ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
 PACKAGES = (
     "penstock",
     "numpy",
@@ -48,6 +48,8 @@ PACKAGES = (
     "xgboost-cpu",
     "lightgbm",
     "catboost",
+    "transformers",
+    "mlflow-skinny",
 )
 LIMIT_S = 600
 

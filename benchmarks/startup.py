@@ -18,7 +18,7 @@ from pathlib import Path
 from benchmarks import machine
 from benchmarks.arms.arm import ArmError
 from benchmarks.arms.penstock import Penstock
-from benchmarks.load.open_loop import answer_status, to_bytes
+from benchmarks.load.connection import answer_status, to_bytes
 from benchmarks.percentiles import spread
 from benchmarks.places import PYTHON, digits_repository, newest_onnx
 from benchmarks.report import cell, heading, write_result

@@ -1,7 +1,7 @@
-"""Set up what the benchmarks need: the load generators by apt, each peer in its own environment.
+"""Set up what the benchmarks need: programs by apt, each peer in its own environment.
 
 ``python -m benchmarks.venvs [name ...]`` makes the named environments, all but `export` and
-`tutorial` (both with torch) when none is named, under `.bench-venvs/` at the repository root.
+`tutorial` when none is named, under `.bench-venvs/` at the repository root.
 Idempotent: what is there is kept.
 """
 
@@ -19,9 +19,20 @@ ONNXRUNTIME = "onnxruntime==1.31.1"
 PACKAGES: dict[str, list[str]] = {
     "fastapi": ["fastapi==0.165.0", "uvicorn[standard]", "numpy", ONNXRUNTIME],
     "mosec": ["mosec==0.9.8", "numpy", ONNXRUNTIME],
-    "litserve": ["litserve==0.2.19", "numpy", ONNXRUNTIME],
+    "litserve": ["litserve==0.2.19", "python-multipart", "numpy", ONNXRUNTIME],
     "bentoml": ["bentoml==1.4.39", "numpy", ONNXRUNTIME],
     "triton": ["nvidia-pytriton==0.7.0", "numpy==1.26.*", ONNXRUNTIME],
+    # MLServer 1.7.1 asks for an event loop that uvloop 0.22 and later no longer makes
+    "mlserver": ["mlserver==1.7.1", "uvloop==0.21.0", "numpy", ONNXRUNTIME],
+    "ray": ["ray[serve]==2.60.0", "numpy", ONNXRUNTIME],
+    "torchserve": [
+        "torchserve==0.12.0",
+        "torch-model-archiver==0.12.0",
+        "torch==2.13.0",
+        "pyyaml",  # it imports yaml, and asks for it nowhere
+        "numpy",
+        ONNXRUNTIME,
+    ],
     "tutorial": [
         "torch==2.13.0",
         "transformers==5.23.0",
@@ -29,7 +40,9 @@ PACKAGES: dict[str, list[str]] = {
         "fastapi==0.165.0",
         "uvicorn[standard]",
     ],
+    "grpc_engines": ["pyvoy==1.3.0", "uvicorn==0.54.0", "zttp==0.0.35", "uvloop"],
     "bench": ["matplotlib"],
+    "profile": ["py-spy==0.4.1"],
     "export": [
         "torch==2.13.0",
         "transformers==5.23.0",
@@ -38,12 +51,17 @@ PACKAGES: dict[str, list[str]] = {
         ONNXRUNTIME,
     ],
 }
-DEFAULT = [name for name in PACKAGES if name not in ("export", "tutorial")]
-TOOLS = {"wrk": "wrk", "h2load": "nghttp2-client"}
+DEFAULT = [name for name in PACKAGES if name not in ("export", "tutorial", "profile")]
+TOOLS = {
+    "wrk": "wrk",
+    "h2load": "nghttp2-client",
+    "cc": "gcc",
+    "java": "openjdk-17-jre-headless",
+}
 
 
 def install_tools() -> None:
-    """Install wrk and h2load by apt when they are missing.
+    """Install by apt what is missing of wrk, h2load, a C compiler, and Java for TorchServe.
 
     Raises subprocess.CalledProcessError when apt-get fails (for instance without root).
     """

@@ -9,15 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from benchmarks.machine import versions
-from benchmarks.messages import (
-    GRPC_PATH,
-    Answer,
-    HttpRequest,
-    digits_infer_request,
-    digits_v2_json,
-    read_infer_response,
-    read_v2_json,
-)
+from benchmarks.messages import Answer, HttpRequest, digits_v2_json, read_v2_json
 from benchmarks.places import PYTHON, SERVERS
 from benchmarks.processes import ServerProcess, free_port
 
@@ -29,15 +21,13 @@ class ArmError(RuntimeError):
 class Arm(ABC):
     """One server of the comparison. `label` names it, `note` says how it is configured.
 
-    `start`, `wait_ready`, `check_answer`, load, `stop`; `stop` is safe at any time. An arm may be
-    started again after `stop`, on new ports.
+    `start`, `wait_ready`, load, `stop`; `stop` is safe at any time. An arm may be started again
+    after `stop`, on new ports.
     """
 
     label: ClassVar[str]
-    note: ClassVar[str]
+    note: str
     packages: ClassVar[tuple[str, ...]] = ()
-    speaks_http: ClassVar[bool] = True
-    speaks_grpc: ClassVar[bool] = False
     ready_path: ClassVar[str | None] = None
 
     def __init__(self, onnx: Path, folder: Path) -> None:
@@ -110,14 +100,11 @@ class Arm(ABC):
 
     def _is_ready(self) -> bool:
         try:
-            if not self.speaks_http:
-                self.call_grpc(timeout_s=0.5)
-                return True
             if self.ready_path is not None:
                 return self._exchange("GET", self.ready_path, None)[0] == 200
             request = self.request()
             return self._exchange("POST", request.path, request)[0] == 200
-        except (OSError, http.client.HTTPException, ArmError):
+        except (OSError, http.client.HTTPException):
             return False
 
     def _exchange(self, method: str, path: str, request: HttpRequest | None) -> tuple[int, bytes]:
@@ -137,35 +124,6 @@ class Arm(ABC):
         if status != 200:
             raise ArmError(f"{self.label} answered {status}: {body[:200]!r}")
         return self.read_answer(body)
-
-    def call_grpc(self, timeout_s: float = 5.0) -> bytes:
-        """Make one ModelInfer call and return the response bytes. Raises ArmError on an error."""
-        import grpc
-
-        with grpc.insecure_channel(f"127.0.0.1:{self.grpc_port}") as channel:
-            try:
-                answer: bytes = channel.unary_unary(GRPC_PATH)(
-                    digits_infer_request(), timeout=timeout_s, wait_for_ready=True
-                )
-            except grpc.RpcError as error:
-                raise ArmError(f"{self.label} over gRPC: {error}") from error
-        return answer
-
-    def check_answer(self, expected: Answer) -> None:
-        """Ask once over each protocol and compare with `expected`; ArmError when it differs."""
-        answers = []
-        try:
-            if self.speaks_http:
-                answers.append(("REST", self.call_http()))
-            if self.speaks_grpc:
-                answers.append(("gRPC", read_infer_response(self.call_grpc())))
-        except (OSError, ValueError, KeyError) as error:
-            raise ArmError(f"{self.label}: no readable answer: {error!r}") from error
-        for protocol, answer in answers:
-            pairs = zip(answer.probabilities, expected.probabilities, strict=True)
-            far = max(abs(got - wanted) for got, wanted in pairs)
-            if answer.label != expected.label or far > 1e-4:
-                raise ArmError(f"{self.label} answered wrongly over {protocol}: {answer}")
 
     def stop(self) -> None:
         """End the server and all that it started. Idempotent."""

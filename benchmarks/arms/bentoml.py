@@ -3,42 +3,59 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from benchmarks.arms.arm import Arm
-from benchmarks.messages import PIXELS, Answer, HttpRequest
-from benchmarks.places import venv_python
+import numpy as np
+
+from benchmarks.arms.peer import Peer, form_request
+from benchmarks.messages import HttpRequest
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
+
+    from benchmarks.workloads.workload import Tensors
+
+PATH = "/predict"
 
 
-class BentoMl(Arm):
-    """One worker with adaptive batching, over BentoML's own JSON: keyword arguments."""
+class BentoMl(Peer):
+    """Workers with adaptive batching, over BentoML's own JSON: keyword arguments."""
 
     label = "bentoml"
-    note = "1 worker, batchable, max_batch_size 32, adaptive; own JSON {'pixels': [[...]]}"
+    venv = "bentoml"
     packages = ("bentoml", "uvicorn", "starlette", "onnxruntime", "numpy")
+    base_note = "own JSON (keyword arguments)"
+    notes: ClassVar = {
+        "image": "multipart upload",
+        "minilm": "token ids only, the mask is made by the service, which pads with zeros",
+    }
 
-    def interpreter(self) -> Path:
-        """Return the interpreter of the peer's environment."""
-        return venv_python("bentoml")
+    def batching(self) -> str:
+        """Return how batches are made, for the note."""
+        return f"batchable, {super().batching()}, adaptive"
 
     def command(self) -> list[str]:
         """Return the command line of the server."""
-        command = [str(self.interpreter()), "-m", "bentoml", "serve", "bentoml_app:Digits"]
+        service = f"bentoml_app:{self.workload.name.capitalize()}"
+        command = [str(self.interpreter()), "-m", "bentoml", "serve", service]
         return [*command, "--host", "127.0.0.1", "--port", str(self.http_port)]
 
     def environment(self) -> dict[str, str]:
         """Return the variables that keep BentoML quiet and its files in the scratch folder."""
-        return {"BENTOML_DO_NOT_TRACK": "True", "BENTOML_HOME": str(self.folder / "home")}
+        home = str(self.folder / "home")
+        return {**super().environment(), "BENTOML_DO_NOT_TRACK": "True", "BENTOML_HOME": home}
 
-    def request(self) -> HttpRequest:
+    def http_request(self, encoding: str, sample: Tensors) -> HttpRequest:
         """Return the request in BentoML's natural form."""
-        body = json.dumps({"pixels": [list(PIXELS)]}).encode()
-        return HttpRequest("/predict", body)
+        if encoding == "binary":
+            return form_request(PATH, "image", sample["image"].tobytes())
+        name, value = next(iter(sample.items()))
+        return HttpRequest(PATH, json.dumps({name: value.tolist()}).encode())
 
-    def read_answer(self, body: bytes) -> Answer:
-        """Return the answer in a response of one row."""
-        row = json.loads(body)[0]
-        return Answer(int(row["label"]), tuple(row["probabilities"]))
+    def read_http(self, encoding: str, body: bytes, headers: Mapping[str, str]) -> Tensors:
+        """Return the outputs of a response of one row."""
+        del encoding, headers
+        rows = json.loads(body)
+        if self.workload.name == "tiny":
+            return {name: np.asarray(value) for name, value in rows[0].items()}
+        return {self.workload.outputs[0]: np.asarray(rows)}

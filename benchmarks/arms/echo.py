@@ -2,51 +2,43 @@
 
 from __future__ import annotations
 
-import json
-
-from benchmarks.arms.arm import Arm
-from benchmarks.messages import Answer, digits_infer_response
+from benchmarks import v2
+from benchmarks.arms.contender import Contender
 from benchmarks.places import PYTHON, SERVERS
 
-NOTHING = Answer(0, (1.0,) + (0.0,) * 9)
 
-
-class EchoRest(Arm):
-    """Penstock's own HTTP server with an application that answers a constant V2 body."""
+class EchoRest(Contender):
+    """Penstock's own HTTP server with an application that answers the expected V2 body."""
 
     label = "echo"
-    note = "Penstock's HTTP server (uvicorn, fast lane, uvloop), constant V2 body, no model"
+    note = (
+        "Penstock's HTTP server (uvicorn, fast lane, uvloop), reads the body, constant answer, "
+        "no model"
+    )
     packages = ("penstock", "uvicorn", "httptools", "uvloop")
+    other_forms = ("json", "binary")
 
     def command(self) -> list[str]:
         """Return the command line of the echo."""
-        body = self.folder / "answer.json"
-        label = {"name": "label", "shape": [1], "datatype": "INT64", "data": [NOTHING.label]}
-        odds = {"name": "probabilities", "shape": [1, 10], "datatype": "FP32"}
-        outputs = [label, {**odds, "data": list(NOTHING.probabilities)}]
-        body.write_text(json.dumps({"model_name": "digits", "outputs": outputs}))
-        return [str(PYTHON), str(SERVERS / "echo_rest.py"), str(self.http_port), str(body)]
-
-    def check_answer(self, expected: Answer) -> None:
-        """Compare with the constant, not with the model."""
-        super().check_answer(NOTHING)
+        model, expected = self.workload.model, self.workload.expected
+        in_json, in_binary = self.folder / "answer.json", self.folder / "answer.bin"
+        in_json.write_bytes(v2.json_answer(model, expected))
+        body, header_bytes = v2.binary_answer(model, expected)
+        in_binary.write_bytes(body)
+        command = [str(PYTHON), str(SERVERS / "echo_rest.py"), str(self.http_port)]
+        return [*command, str(in_json), str(in_binary), str(header_bytes)]
 
 
-class EchoGrpc(Arm):
+class EchoGrpc(Contender):
     """A bare `grpc.aio` server that answers constant ModelInfer bytes."""
 
     label = "echo-grpc"
     note = "grpc.aio (uvloop, one process), identity serializers, constant bytes, no model"
     packages = ("grpcio", "uvloop")
-    speaks_http = False
-    speaks_grpc = True
+    other_forms = ("grpc",)
 
     def command(self) -> list[str]:
         """Return the command line of the echo."""
-        answer = self.folder / "answer.bin"
-        answer.write_bytes(digits_infer_response(NOTHING))
+        answer = self.folder / "answer.pb"
+        answer.write_bytes(v2.grpc_answer(self.workload.model, self.workload.expected))
         return [str(PYTHON), str(SERVERS / "echo_grpc.py"), str(self.grpc_port), str(answer)]
-
-    def check_answer(self, expected: Answer) -> None:
-        """Compare with the constant, not with the model."""
-        super().check_answer(NOTHING)

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import ClassVar
 
-from benchmarks.arms.arm import Arm
-from benchmarks.places import venv_python
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from benchmarks.arms.peer import Peer
 
 
-class FastApi(Arm):
-    """What most people write by hand: one pydantic body, one `session.run` per request."""
+class FastApi(Peer):
+    """What most people write by hand: one pydantic body, one run of the model per request."""
 
     label = "fastapi"
-    note = "uvicorn[standard] (uvloop, httptools), 1 worker, async def, 1 run per request"
+    venv = "fastapi"
     packages = ("fastapi", "uvicorn", "uvloop", "httptools", "pydantic", "onnxruntime", "numpy")
+    base_note = "uvicorn[standard] (uvloop, httptools), async def, 1 run per request"
+    notes: ClassVar = {"image": "raw body"}
 
-    def interpreter(self) -> Path:
-        """Return the interpreter of the peer's environment."""
-        return venv_python("fastapi")
+    def batching(self) -> str:
+        """Return how batches are made, for the note."""
+        return "no batching"
 
     def command(self) -> list[str]:
         """Return the command line of the server."""
         command = [str(self.interpreter()), "-m", "uvicorn", "fastapi_app:app"]
-        command += ["--host", "127.0.0.1", "--port", str(self.http_port), "--workers", "1"]
+        command += ["--host", "127.0.0.1", "--port", str(self.http_port)]
+        command += ["--workers", str(self.workload.processes)]
         return [*command, "--no-access-log", "--log-level", "warning"]

@@ -11,9 +11,6 @@ from benchmarks.places import PYTHON, SERVERS
 if TYPE_CHECKING:
     from pathlib import Path
 
-LABEL = "floor"
-NOTE = "onnxruntime session.run in a loop, 1 intra-op thread, no server; batch 1 and batch 32"
-
 
 def measure_floor(onnx: Path, batch: int, duration_s: float) -> float:
     """Return images/s of a loop at `batch` images a run for `duration_s`, in its own process.

@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from benchmarks.arms.arm import Arm
-from benchmarks.places import SERVERS, venv_python
+from benchmarks.arms.peer import Peer, form_request
+from benchmarks.places import SERVERS
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from benchmarks.messages import HttpRequest
+    from benchmarks.workloads.workload import Tensors
 
 
-class LitServe(Arm):
-    """One worker process and one API server; batching without a timer."""
+class LitServe(Peer):
+    """Worker processes and API servers; batching without a timer."""
 
     label = "litserve"
-    note = "1 worker, 1 API server, max_batch_size 32, batch_timeout 0 (its default)"
+    venv = "litserve"
     packages = ("litserve", "fastapi", "uvicorn", "onnxruntime", "numpy")
+    base_note = "as many API servers (its default)"
+    notes: ClassVar = {
+        "image": "multipart upload, bare bytes back",
+        "minilm": "predict() pads with zeros",
+    }
 
-    def interpreter(self) -> Path:
-        """Return the interpreter of the peer's environment."""
-        return venv_python("litserve")
+    def batching(self) -> str:
+        """Return how batches are made, for the note."""
+        return f"{super().batching()}, batch_timeout 0 (its default)"
 
     def command(self) -> list[str]:
         """Return the command line of the server."""
         return [str(self.interpreter()), str(SERVERS / "litserve_app.py")]
+
+    def http_request(self, encoding: str, sample: Tensors) -> HttpRequest:
+        """Return the REST request of one `sample`; an image as the file of a form."""
+        if encoding != "binary":
+            return super().http_request(encoding, sample)
+        return form_request(self.path(), "image", sample["image"].tobytes())

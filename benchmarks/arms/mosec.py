@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import ClassVar
 
-from benchmarks.arms.arm import Arm
-from benchmarks.places import SERVERS, venv_python
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from benchmarks.arms.peer import Peer
+from benchmarks.places import SERVERS
 
 
-class Mosec(Arm):
-    """One worker, dynamic batching with the smallest wait that mosec takes."""
+class Mosec(Peer):
+    """Worker processes, dynamic batching with the smallest wait that mosec takes."""
 
     label = "mosec"
-    note = "1 worker, max_batch_size 32, max_wait_time 1 ms (the smallest), compact JSON answers"
+    venv = "mosec"
     packages = ("mosec", "onnxruntime", "numpy")
+    base_note = "compact JSON answers"
+    notes: ClassVar = {"image": "raw body", "minilm": "forward() pads with zeros"}
 
-    def interpreter(self) -> Path:
-        """Return the interpreter of the peer's environment."""
-        return venv_python("mosec")
+    def batching(self) -> str:
+        """Return how batches are made, for the note."""
+        return f"{super().batching()}, max_wait_time 1 ms (the smallest)"
 
     def command(self) -> list[str]:
         """Return the command line of the server."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.arms.arm import Arm, ArmError
 from benchmarks.arms.tweet_penstock import LABELS, near
-from benchmarks.load.open_loop import answer_status, to_bytes
+from benchmarks.load.connection import answer_status, to_bytes
 from benchmarks.messages import Answer
 from benchmarks.percentiles import latency_summary_ms
 from benchmarks.places import PYTHON, ROOT

@@ -16,7 +16,7 @@ import time
 from array import array
 from pathlib import Path
 
-from benchmarks.load.open_loop import Connection, to_bytes
+from benchmarks.load.connection import Connection, to_bytes
 from benchmarks.load.request_folder import read_requests
 from benchmarks.places import ROOT
 

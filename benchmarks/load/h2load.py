@@ -1,13 +1,13 @@
-"""Closed loop over gRPC with h2load: unary ModelInfer calls with one pre-encoded frame."""
+"""Closed loop over gRPC with h2load: unary calls with one pre-encoded frame."""
 
 from __future__ import annotations
 
 import re
 import subprocess
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmarks.load.wrk import LoadError
-from benchmarks.messages import GRPC_PATH
 from benchmarks.percentiles import latency_summary_ms
 
 if TYPE_CHECKING:
@@ -20,24 +20,36 @@ _REQUESTS = re.compile(
 _TRAFFIC = re.compile(r"traffic: .*\((\d+)\) data")
 
 
-def run_h2load(
-    port: int, frame: Path, streams: int, duration_s: float, answer_bytes: int
-) -> dict[str, float]:
-    """Call ModelInfer for `duration_s` over one connection with `streams` calls in flight.
+@dataclass(frozen=True)
+class Calls:
+    """The calls of one load.
 
-    `frame` is a file with the length-prefixed request; `answer_bytes` the size of one good answer
-    with its prefix. h2load sees HTTP status only, so an answer counts as good when the bytes of
+    `frame` is a file with the length-prefixed request, `path` the method's; `answer_bytes` is the
+    size of one good answer with its prefix.
+    """
+
+    port: int
+    path: str
+    frame: Path
+    answer_bytes: int
+
+
+def run_h2load(calls: Calls, connections: int, streams: int, duration_s: float) -> dict[str, float]:
+    """Make `calls` for `duration_s`, `streams` in flight on each of `connections`.
+
+    h2load sees HTTP status only, so an answer counts as good when the bytes of
     data received account for it: a call refused in its trailers carries none.
 
     Returns requests (good), req_s, failed, p50_ms, p99_ms, p999_ms, mean_ms, max_ms.
     Raises LoadError when h2load fails.
     """
-    log = frame.with_name(f"h2load-{streams}.log")
+    log = calls.frame.with_name(f"h2load-{connections}x{streams}.log")
     log.unlink(missing_ok=True)
     seconds = max(1, round(duration_s))
-    command = ["h2load", "-t1", "-c1", f"-m{streams}", f"-D{seconds}", f"--log-file={log}"]
-    command += [f"-d{frame}", "-H", "content-type: application/grpc", "-H", "te: trailers"]
-    command.append(f"http://127.0.0.1:{port}{GRPC_PATH}")
+    command = ["h2load", "-t1", f"-c{connections}", f"-m{streams}", f"-D{seconds}"]
+    command += [f"--log-file={log}", f"-d{calls.frame}"]
+    command += ["-H", "content-type: application/grpc", "-H", "te: trailers"]
+    command.append(f"http://127.0.0.1:{calls.port}{calls.path}")
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=seconds + 30, check=False
@@ -50,7 +62,7 @@ def run_h2load(
     if not (counts and status and traffic):
         raise LoadError(f"h2load printed no result: {(done.stderr or done.stdout)[-400:]}")
     succeeded, failed, errored = (int(counts[i]) for i in (2, 3, 4))
-    good = min(succeeded, round(int(traffic[1]) / answer_bytes))
+    good = min(succeeded, round(int(traffic[1]) / calls.answer_bytes))
     latencies = _latencies_s(log)
     log.unlink(missing_ok=True)
     if not latencies:

@@ -1,5 +1,5 @@
 -- wrk script: POSTs the request bodies of a folder, one after another, and prints one JSON line.
--- Arguments after "--": the folder. It holds `list` (one stem a line), STEM.body and STEM.headers
+-- Arguments after "--": the folder. It holds `list` (a line "STEM PATH" each), STEM.body and STEM.headers
 -- ("Name: value" lines). Connections of one thread share the cycle.
 
 local requests = {}
@@ -14,14 +14,15 @@ end
 
 function init(args)
   local folder = args[1]
-  for stem in io.lines(folder .. "/list") do
+  for line in io.lines(folder .. "/list") do
+    local stem, path = line:match("^(%S+) (%S+)$")
     local headers = {}
     for line in io.lines(folder .. "/" .. stem .. ".headers") do
       local name, value = line:match("^([^:]+): (.*)$")
       headers[name] = value
     end
     local body = read(folder .. "/" .. stem .. ".body")
-    requests[#requests + 1] = wrk.format("POST", wrk.path, headers, body)
+    requests[#requests + 1] = wrk.format("POST", path, headers, body)
   end
 end
 

@@ -12,30 +12,29 @@ if TYPE_CHECKING:
 
 
 def write_requests(folder: Path, requests: Sequence[HttpRequest]) -> Path:
-    """Write `requests`, all of one path, into `folder` (made when missing) and return it.
+    """Write `requests` into `folder` (made when missing) and return it.
 
-    Raises ValueError when there is none or the paths differ.
+    Raises ValueError when there is none.
     """
-    if len({request.path for request in requests}) != 1:
-        raise ValueError("all requests of one folder must have the same path, and one is needed")
+    if not requests:
+        raise ValueError("a folder needs at least one request")
     folder.mkdir(parents=True, exist_ok=True)
-    stems = []
+    listed = []
     for number, request in enumerate(requests):
         stem = f"{number:05d}"
         (folder / f"{stem}.body").write_bytes(request.body)
         lines = [f"{name}: {value}\n" for name, value in request.headers.items()]
         (folder / f"{stem}.headers").write_text("".join(lines))
-        stems.append(stem)
-    (folder / "list").write_text("".join(f"{stem}\n" for stem in stems))
-    (folder / "path").write_text(requests[0].path)
+        listed.append(f"{stem} {request.path}\n")
+    (folder / "list").write_text("".join(listed))
     return folder
 
 
 def read_requests(folder: Path) -> list[HttpRequest]:
     """Return the requests that `write_requests` wrote; FileNotFoundError when it did not."""
-    path = (folder / "path").read_text()
     found = []
-    for stem in (folder / "list").read_text().split():
+    for line in (folder / "list").read_text().splitlines():
+        stem, path = line.split(" ")
         lines = (folder / f"{stem}.headers").read_text().splitlines()
         headers = dict(line.split(": ", 1) for line in lines)
         found.append(HttpRequest(path, (folder / f"{stem}.body").read_bytes(), headers))

@@ -22,10 +22,9 @@ def run_wrk(
     (answers of status 400 and above), socket_errors and timeouts (answers later than `timeout_s`).
     One thread. Raises LoadError when wrk fails.
     """
-    path = (folder / "path").read_text()
     seconds = max(1, round(duration_s))
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", f"--timeout={timeout_s:.0f}s"]
-    command += ["-s", str(SCRIPT), f"http://127.0.0.1:{port}{path}", "--", str(folder)]
+    command += ["-s", str(SCRIPT), f"http://127.0.0.1:{port}/", "--", str(folder)]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=seconds + timeout_s + 20, check=False

@@ -1,8 +1,8 @@
-"""Peer: a plain FastAPI application that calls ONNX Runtime once per request, on the event loop."""
+"""Peer: a plain FastAPI application that runs the model once per request, on the event loop."""
 
 import numpy as np
-from fastapi import FastAPI
-from onnx_session import DigitsSession, v2_answer
+import workload_model
+from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel
 
 
@@ -22,12 +22,25 @@ class InferRequest(BaseModel):
 
 
 app = FastAPI()
-session = DigitsSession()
+model = workload_model.load()
 
+if workload_model.RAW:
 
-@app.post("/v2/models/digits/infer")
-async def infer(request: InferRequest) -> dict:
-    """Answer one V2 request; no await inside, so the model runs on the event loop."""
-    tensor = request.inputs[0]
-    pixels = np.asarray(tensor.data, np.float32).reshape(tensor.shape)
-    return v2_answer(*session.predict(pixels))
+    @app.post(workload_model.PATH)
+    async def infer_raw(request: Request) -> Response:
+        """Answer the bare bytes of one tensor with those of another."""
+        outputs = model.predict(workload_model.image_of(await request.body()))
+        return Response(outputs["means"].tobytes(), media_type="application/octet-stream")
+
+else:
+
+    @app.post(workload_model.PATH)
+    async def infer(request: InferRequest) -> dict:
+        """Answer one V2 request; no await inside, so the model runs on the event loop."""
+        inputs = {
+            tensor.name: np.asarray(tensor.data, workload_model.DTYPES[tensor.datatype]).reshape(
+                tensor.shape
+            )
+            for tensor in request.inputs
+        }
+        return workload_model.v2_answer(model.predict(inputs))

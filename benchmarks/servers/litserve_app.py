@@ -1,48 +1,71 @@
-"""Peer: LitServe, one worker process, one API server, batching with max batch 32."""
+"""Peer: LitServe, worker processes, batching where there is any."""
 
 import os
 
 import litserve
 import numpy as np
-from onnx_session import DigitsSession, v2_answer
+import workload_model
+from fastapi import Request, Response
+
+BATCHING = workload_model.MAX_BATCH > 1
 
 
-class Digits(litserve.LitAPI):
-    """The digits classifier behind LitServe's hooks."""
+class V2Json(litserve.LitAPI):
+    """The workload's model behind LitServe's hooks, V2 JSON."""
 
     def setup(self, device: str) -> None:
-        """Open the session in the worker process."""
-        self._session = DigitsSession()
+        """Open the model in the worker process."""
+        self._model = workload_model.load()
 
-    def decode_request(self, request: dict) -> np.ndarray:
-        """Return the pixels of one V2 request of one row, FP32 [64]."""
-        return np.asarray(request["inputs"][0]["data"], np.float32)
+    def predict(self, request: dict) -> dict:
+        """Answer one V2 request."""
+        return workload_model.v2_answer(self._model.predict(workload_model.batch_of([request])))
 
-    def predict(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Classify a stacked batch, FP32 [n, 64]."""
-        return self._session.predict(pixels)
 
-    def unbatch(self, output: tuple[np.ndarray, np.ndarray]) -> list[tuple]:
-        """Return each row's label and probabilities."""
-        label, probabilities = output
-        return [(label[i : i + 1], probabilities[i : i + 1]) for i in range(len(label))]
+class Batches(V2Json):
+    """The same with batches; rows may differ in length, so a batch is a list until it is padded."""
 
-    def encode_response(self, output: tuple[np.ndarray, np.ndarray]) -> dict:
-        """Return the V2 answer of one request."""
-        return v2_answer(*output)
+    def batch(self, inputs: list[dict]) -> list[dict]:
+        """Keep the requests as they are."""
+        return inputs
+
+    def predict(self, requests: list[dict]) -> list[dict]:
+        """Answer one batch of V2 requests of one row each."""
+        outputs = self._model.predict(workload_model.batch_of(requests))
+        return workload_model.answers_of(outputs, len(requests))
+
+    def unbatch(self, output: list[dict]) -> list[dict]:
+        """Hand out the answers."""
+        return output
+
+
+class Raw(V2Json):
+    """A multipart upload, which is LitServe's form for files; the answer is bare bytes."""
+
+    def decode_request(self, request: Request) -> dict[str, np.ndarray]:
+        """Take the tensor's bytes from the form's file."""
+        return workload_model.image_of(request["image"].file.read())
+
+    def predict(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
+        """Answer one request."""
+        return self._model.predict(inputs)["means"]
+
+    def encode_response(self, output: np.ndarray) -> Response:
+        """Return the output's bytes."""
+        return Response(output.tobytes(), media_type="application/octet-stream")
 
 
 if __name__ == "__main__":
-    api = Digits(
-        max_batch_size=32,
-        batch_timeout=float(os.environ.get("BENCH_BATCH_TIMEOUT_S", "0")),
-        api_path="/v2/models/digits/infer",
+    kind = Raw if workload_model.RAW else Batches if BATCHING else V2Json
+    api = kind(
+        max_batch_size=workload_model.MAX_BATCH,
+        batch_timeout=0,
+        api_path=workload_model.PATH,
     )
-    server = litserve.LitServer(api, accelerator="cpu", workers_per_device=1)
+    server = litserve.LitServer(api, accelerator="cpu", workers_per_device=workload_model.PROCESSES)
     server.run(
         host="127.0.0.1",
         port=int(os.environ["BENCH_HTTP_PORT"]),
-        num_api_servers=1,
         log_level="warning",
         access_log=False,
         generate_client_file=False,

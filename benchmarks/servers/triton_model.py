@@ -1,6 +1,5 @@
-"""Peer: Triton's Python backend, one instance, dynamic batching (copied to model.py)."""
+"""Peer: Triton's Python backend, with dynamic batching where there is any (copied to model.py)."""
 
-import json
 import os
 import sys
 
@@ -9,32 +8,38 @@ sys.path[:0] = os.environ["BENCH_SITE_PACKAGES"].split(os.pathsep)
 
 import numpy as np  # noqa: E402
 import triton_python_backend_utils as pb_utils  # noqa: E402
-from onnx_session import DigitsSession  # noqa: E402
+import workload_model  # noqa: E402
+
+
+def merge(parts: list) -> np.ndarray:
+    """Return the tensors of one input as one batch; rows of different length are padded."""
+    if len(parts) == 1:
+        return parts[0]
+    if len({part.shape[1:] for part in parts}) == 1:
+        return np.concatenate(parts)
+    return workload_model.pad([row for part in parts for row in part], parts[0].dtype)
 
 
 class TritonPythonModel:
-    """The digits classifier as a Triton Python model."""
+    """The workload's model as a Triton Python model."""
 
     def initialize(self, args: dict) -> None:
-        """Open the session; `args` carries the model configuration as JSON."""
-        assert json.loads(args["model_config"])["max_batch_size"] == 32
-        self._session = DigitsSession()
+        """Open the model."""
+        self._model = workload_model.load()
 
     def execute(self, requests: list) -> list:
         """Run one batch for all `requests` and split its rows back."""
-        parts = [pb_utils.get_input_tensor_by_name(r, "pixels").as_numpy() for r in requests]
-        pixels = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        label, probabilities = self._session.predict(pixels)
+        names = [tensor.name() for tensor in requests[0].inputs()]
+        parts = {
+            name: [pb_utils.get_input_tensor_by_name(r, name).as_numpy() for r in requests]
+            for name in names
+        }
+        outputs = self._model.predict({name: merge(found) for name, found in parts.items()})
+        outputs = {n: v.reshape(-1, 1) if v.ndim == 1 else v for n, v in outputs.items()}
         answers, row = [], 0
-        for part in parts:
+        for part in parts[names[0]]:
             end = row + len(part)
-            answers.append(
-                pb_utils.InferenceResponse(
-                    [
-                        pb_utils.Tensor("label", label[row:end].reshape(-1, 1)),
-                        pb_utils.Tensor("probabilities", probabilities[row:end]),
-                    ]
-                )
-            )
+            tensors = [pb_utils.Tensor(name, value[row:end]) for name, value in outputs.items()]
+            answers.append(pb_utils.InferenceResponse(tensors))
             row = end
         return answers

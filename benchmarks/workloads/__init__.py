@@ -1,0 +1,1 @@
+"""What is asked of every arm: one file for each workload, and `registry.WORKLOADS` by name."""

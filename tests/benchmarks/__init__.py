@@ -1,0 +1,1 @@
+"""The benchmarks: what their figures are made of."""
