@@ -70,7 +70,7 @@ class Stage:
     """A scheduler, its puppets, and the requests that are still to come."""
 
     def __init__(self, requests: list[Plan], num_instances: int, **manifest: Any) -> None:
-        self.instances = [puppet(answer=answer) for _ in range(num_instances)]
+        self.instances = [puppet(answer=answer, takes_ahead=True) for _ in range(num_instances)]
         self.scheduler = schedule(*self.instances, **manifest)
         self.todo = list(enumerate(requests))
         self.replies: list[tuple[int, Plan, asyncio.Task[Any]]] = []
@@ -209,7 +209,7 @@ def test_the_queue_against_a_list(steps: list[tuple[str, int, int]]) -> None:
             )
             fits = len(model) < 5 and sum(w.num_bytes for w in model) + item.num_bytes <= 80
             try:
-                queue.admit("m", 1, item.num_bytes, 1)
+                queue.admit("m", 1, item.num_bytes, lambda: 1)
             except Overloaded:
                 assert not fits
             else:

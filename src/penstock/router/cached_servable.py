@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from penstock.core.clock import Clock, SystemClock
+from penstock.core.eager import in_a_task
 from penstock.core.errors import Cancelled, DeadlineExceeded, NotReady
 from penstock.core.messages import InferRequest, InferResponse
 from penstock.repository.manifest import ResponseCache
@@ -70,6 +71,7 @@ class CachedServable:
         if key is None or left_s <= 0:
             return await self._servable.infer(request)
         asking = _Asking(self._servable, request, self._options.max_response_bytes, self._now_ns)
+        await in_a_task()  # for the timeout
         try:
             async with asyncio.timeout(left_s) as asking.limit:
                 (lookup,) = await self._store.get_or_compute(

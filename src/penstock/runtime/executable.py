@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+import msgspec
 
 from penstock.core.errors import InvalidInput
 from penstock.core.messages import Parameter
@@ -13,7 +15,7 @@ from penstock.core.tensor import Tensor
 NO_ROWS_INVALID: Mapping[int, InvalidInput] = {}
 
 
-class ExecuteResult(NamedTuple):
+class ExecuteResult(msgspec.Struct, frozen=True):
     """What one execution gave.
 
     Attributes:

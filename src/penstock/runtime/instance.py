@@ -12,7 +12,9 @@ import queue
 import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Protocol, TypeVar
+
+import msgspec
 
 from penstock.core.clock import Clock, SystemClock
 from penstock.core.errors import InvalidInput, ModelFailed, NotReady, PenstockError
@@ -30,7 +32,7 @@ T = TypeVar("T")
 _CLOSE_TIMEOUT_S = 10.0
 
 
-class Work(NamedTuple):
+class Work(msgspec.Struct, frozen=True):
     """One batch to compute.
 
     Attributes:
@@ -44,7 +46,7 @@ class Work(NamedTuple):
     deadline_ns: int | None = None
 
 
-class Execution(NamedTuple):
+class Execution(msgspec.Struct, frozen=True):
     """One batch computed.
 
     Attributes:
@@ -58,11 +60,16 @@ class Execution(NamedTuple):
 
 
 class Instance(Protocol):
-    """One copy of a model. One piece of work at a time."""
+    """One copy of a model. It computes one piece of work at a time."""
 
     @property
     def can_inline(self) -> bool:
         """Whether ``run`` may be called on the event loop."""
+        ...
+
+    @property
+    def takes_ahead(self) -> bool:
+        """Whether it may be given its next work while it computes; it keeps their order."""
         ...
 
     @property
@@ -80,6 +87,11 @@ class Instance(Protocol):
         """How often what runs the copy has died."""
         ...
 
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether what runs the copy is at another process's work now: ours would have to wait."""
+        ...
+
     def watch(self, on_change: Callable[[], None]) -> None:
         """Have ``on_change`` called, on the event loop, when one of these changes."""
         ...
@@ -87,7 +99,8 @@ class Instance(Protocol):
     def submit(self, work: Work, on_done: Callable[[Execution], None]) -> None:
         """Compute elsewhere; ``on_done`` is called on the event loop's thread.
 
-        Concurrency: event loop's thread; only while it is ready and has no other work.
+        Concurrency: event loop's thread; only while it is ready and has no other work, or one
+        where it ``takes_ahead``.
         """
         ...
 
@@ -133,6 +146,11 @@ class ThreadInstance:
         return self._executable.inline_safe
 
     @property
+    def takes_ahead(self) -> bool:
+        """Always: what waits for the thread waits in order."""
+        return True
+
+    @property
     def memory_bytes(self) -> int | None:
         """What its executable says it holds in memory; None: it does not know."""
         return declared_bytes(self._executable)
@@ -151,6 +169,11 @@ class ThreadInstance:
     def deaths(self) -> int:
         """None: with its thread dies the server."""
         return 0
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Never: its thread is ours alone."""
+        return False
 
     def watch(self, on_change: Callable[[], None]) -> None:
         """Nothing ever changes."""

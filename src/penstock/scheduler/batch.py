@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
+import msgspec
 import numpy as np
 
 from penstock.core.errors import InvalidInput, MalformedAnswer
@@ -17,7 +18,7 @@ from penstock.scheduler.padding import Padding
 Tensors: TypeAlias = tuple[Tensor, ...]
 
 
-class Member(NamedTuple):
+class Member(msgspec.Struct, frozen=True):
     """One request's place in a batch.
 
     Attributes:

@@ -8,14 +8,13 @@ answer is never "wait": an idle instance takes what is there, and while it is bu
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
-from typing import NamedTuple
 
 import msgspec
 
 from penstock.repository.manifest import Batching
 
 
-class Candidate(NamedTuple):
+class Candidate(msgspec.Struct, frozen=True):
     """One waiting request as the policy sees it.
 
     Attributes:

@@ -7,10 +7,10 @@ makes everybody wait. Decided from measured execution time, with hysteresis
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 
-class InlineState(NamedTuple):
+class InlineState(msgspec.Struct, frozen=True):
     """What is known of a model's execution time.
 
     Attributes:

@@ -14,7 +14,8 @@ from penstock.scheduler.request_queue import Waiting
 class InstancePool:
     """The copies of one model.
 
-    Law: a copy is idle, has a batch, or is down; never two of these.
+    Law: a copy is idle, has a batch, or is down; never two of these. One that is alone may have
+    its next batch, too.
 
     Args:
         instances: the copies; one that died meanwhile is not idle.
@@ -31,7 +32,7 @@ class InstancePool:
         self.idle = [instance for instance in instances if instance.is_ready]
         self._instances = tuple(instances)
         self.fault = self._common_fault()
-        self._executing: dict[Instance, list[Waiting]] = {}
+        self._executing: dict[Instance, list[list[Waiting]]] = {}
         self._on_change = on_change
         for instance in instances:
             instance.watch(partial(self._changed, instance))
@@ -40,20 +41,45 @@ class InstancePool:
         """All copies there are."""
         return len(self._instances)
 
-    def begin(self, instance: Instance, batch: list[Waiting]) -> None:
-        """A copy taken from ``idle`` has a batch."""
-        self._executing[instance] = batch
+    def take(self) -> Instance:
+        """An idle copy, of which there is one; best one that no other process has at work."""
+        for index in reversed(range(len(self.idle))):
+            if not self.idle[index].is_elsewhere:
+                return self.idle.pop(index)
+        return self.idle.pop()
 
-    def end(self, instance: Instance) -> None:
-        """Its batch has its outcome."""
+    @property
+    def num_busy(self) -> int:
+        """How many copies have a batch."""
+        return len(self._executing)
+
+    def ahead(self) -> Instance | None:
+        """A busy copy that may have its next batch now: nobody else could take it; None: none."""
+        if len(self._instances) > 1 or self.idle:
+            return None
+        instance = self._instances[0]
+        batches = self._executing.get(instance, ())
+        return instance if instance.takes_ahead and len(batches) == 1 else None
+
+    def begin(self, instance: Instance, batch: list[Waiting]) -> None:
+        """A copy taken from ``idle``, or the one ``ahead``, has a batch."""
+        self._executing.setdefault(instance, []).append(batch)
+
+    def end(self, instance: Instance, batch: list[Waiting]) -> None:
+        """A batch of it has its outcome."""
+        batches = self._executing[instance]
+        batches.remove(batch)
+        if batches:
+            return
         del self._executing[instance]
         if instance.is_ready:
             self.idle.append(instance)
 
     def executing(self) -> Iterator[Waiting]:
         """Every request that is being computed."""
-        for batch in self._executing.values():
-            yield from batch
+        for batches in self._executing.values():
+            for batch in batches:
+                yield from batch
 
     def census(self) -> tuple[int, int]:
         """How many copies are up, and how often one has died."""

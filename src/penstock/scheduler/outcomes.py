@@ -76,7 +76,7 @@ def to_retry(batch: Sequence[Waiting], error: PenstockError, *, idempotent: bool
     """The requests of a failed batch to run again, each alone, so that one does not fail the rest.
 
     Where the worker died nobody knows how far it got: they run again only where that does no
-    harm, and once.
+    harm, and once; what it had not begun has not been tried.
 
     Args:
         batch: what ran.
@@ -85,9 +85,14 @@ def to_retry(batch: Sequence[Waiting], error: PenstockError, *, idempotent: bool
     """
     if not isinstance(error, ModelCrashed):
         return list(batch) if len(batch) > 1 else []
-    again = [w for w in batch if idempotent and not w.is_retried and not w.outcome.done()]
+    again = [
+        waiting
+        for waiting in batch
+        if not waiting.outcome.done()
+        and (not error.has_begun or (idempotent and not waiting.is_retried))
+    ]
     for waiting in again:
-        waiting.is_retried = True
+        waiting.is_retried |= error.has_begun
     return again
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 
 from penstock.core.errors import Overloaded, TooLarge
 from penstock.core.messages import InferRequest
@@ -29,7 +29,6 @@ class Waiting:
         arrived_ns: when it came.
         deadline_ns: when its outcome is due.
         outcome: its outputs, or its error; set exactly once.
-        timer: fires at the deadline.
         is_retried: whether it runs for the second time, its first worker having died.
     """
 
@@ -44,7 +43,6 @@ class Waiting:
         "outcome",
         "request",
         "rows",
-        "timer",
     )
 
     def __init__(
@@ -66,7 +64,13 @@ class Waiting:
         self.arrived_ns = arrived_ns
         self.deadline_ns = deadline_ns
         self.outcome = outcome
-        self.timer: asyncio.TimerHandle | None = None
+
+    def let_go(self) -> None:
+        """Nobody waits for it any more: leave no unread error behind."""
+        if not self.outcome.done():
+            self.outcome.cancel()
+        elif not self.outcome.cancelled():
+            self.outcome.exception()  # read, so that asyncio does not complain
 
 
 class RequestQueue:
@@ -77,6 +81,7 @@ class RequestQueue:
     Attributes:
         num_requests: how many wait.
         num_bytes: bytes of their inputs.
+        num_rows: rows they bring.
     """
 
     def __init__(self, options: Queue) -> None:
@@ -84,9 +89,18 @@ class RequestQueue:
         self._levels: dict[int, dict[Waiting, None]] = {}
         self.num_requests = 0
         self.num_bytes = 0
+        self.num_rows = 0
 
-    def admit(self, model: str, num_requests: int, num_bytes: int, retry_after_s: float) -> None:
+    def admit(
+        self, model: str, num_requests: int, num_bytes: int, retry_after_s: Callable[[], float]
+    ) -> None:
         """See whether so much may still wait.
+
+        Args:
+            model: the model's name.
+            num_requests: how many more.
+            num_bytes: bytes of their inputs.
+            retry_after_s: about how long the queue will take, in seconds; asked when it is full.
 
         Raises:
             TooLarge: it never may, however empty the queue is.
@@ -103,13 +117,13 @@ class RequestQueue:
             raise Overloaded(
                 f"model '{model}' is busy: {self.num_requests} requests wait and "
                 f"{self._options.max_requests} may. Try again later",
-                retry_after_s=retry_after_s,
+                retry_after_s=retry_after_s(),
             )
         if self.num_bytes + num_bytes > self._options.max_bytes:
             raise Overloaded(
                 f"model '{model}' is busy: {self.num_bytes} bytes of inputs wait, {num_bytes} more "
                 f"came and {int(self._options.max_bytes)} may wait. Try again later",
-                retry_after_s=retry_after_s,
+                retry_after_s=retry_after_s(),
             )
 
     def push(self, waiting: Waiting) -> None:
@@ -118,6 +132,7 @@ class RequestQueue:
         self._levels.setdefault(level, {})[waiting] = None
         self.num_requests += 1
         self.num_bytes += waiting.num_bytes
+        self.num_rows += waiting.rows
 
     def discard(self, waiting: Waiting) -> bool:
         """Take a request out, wherever it stands; False: it was not there (any more)."""
@@ -130,7 +145,13 @@ class RequestQueue:
             del self._levels[level]
         self.num_requests -= 1
         self.num_bytes -= waiting.num_bytes
+        self.num_rows -= waiting.rows
         return True
+
+    def take(self, batch: Iterable[Waiting]) -> None:
+        """Take these requests out, to run them."""
+        for waiting in batch:
+            self.discard(waiting)
 
     def __iter__(self) -> Iterator[Waiting]:
         """The requests in the order in which they should run."""

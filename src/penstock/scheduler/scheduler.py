@@ -6,16 +6,18 @@ Everything here runs on the event loop's thread; only ``Instance.submit`` leaves
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from itertools import chain, islice
+from collections.abc import Iterator, Sequence
+from itertools import chain
 
 from penstock.core.clock import Clock, SystemClock
 from penstock.core.errors import NotReady, PenstockError
 from penstock.core.messages import InferRequest, InferResponse
 from penstock.runtime.instance import Execution, Instance, Work
 from penstock.runtime.model_fault import report
+from penstock.scheduler.ahead import Ahead
 from penstock.scheduler.batch import Member, Tensors, join, merge, select, split
-from penstock.scheduler.batch_policy import Candidate, WaitUntil, choose_batch
+from penstock.scheduler.batch_policy import WaitUntil
+from penstock.scheduler.deadlines import Deadlines
 from penstock.scheduler.gathering import Gathering
 from penstock.scheduler.inline_policy import first_state, next_state
 from penstock.scheduler.instance_pool import InstancePool
@@ -34,12 +36,9 @@ from penstock.scheduler.outcomes import (
     too_late,
 )
 from penstock.scheduler.padding import Padding
+from penstock.scheduler.pick import pick
 from penstock.scheduler.request_queue import RequestQueue, Waiting
 from penstock.telemetry.stats import ModelStats
-
-_WINDOW = 4
-_MIN_WINDOW = 32
-"""How far into the queue a batch is looked for: so many batches, at least so many requests."""
 
 
 class Scheduler:
@@ -76,12 +75,13 @@ class Scheduler:
         self._padding = Padding.resolve(pad, info.signature) if pad else None
         self._intake = Intake(info, self._padding, loop)
         self._queue = RequestQueue(info.manifest.queue)
+        self._deadlines = Deadlines(loop, self._now_ns, self._outstanding, self._expire)
         self._singles: list[Waiting] = []
         self._wake_up: asyncio.TimerHandle | None = None
         self._closed = False
         self._idle_since_ns = 0
+        self._ahead = Ahead(info.warm_up_ns, self._row_limit)
         self._gathering = Gathering()
-        self._is_gathering = False
         self._may_inline = info.manifest.instances.inline == "auto" and all(
             instance.can_inline for instance in instances
         )
@@ -104,12 +104,16 @@ class Scheduler:
             rows = self.signature.check(self.info.id.name, request.inputs, request.outputs)
             deadline_ns = self._deadline(request, arrived_ns)
             if self._inline.inline and self._pool.idle and rows <= self._row_limit:
-                alone = self._max_rows <= 1 or self._gathering.is_alone(arrived_ns)
-                if alone and not self._queue:
+                if self._max_rows > 1 and self._gathering.arrived():
+                    self._loop.call_soon(self._turn_over)
+                if not self._gathering.pays and not self._queue:
                     outputs = self._infer_now(request, rows)
                 else:
                     waiting = self._intake.waiting(request, rows, arrived_ns, deadline_ns)
-                    outputs = await self._infer_gathered(waiting)
+                    if self._gathering.pays:
+                        outputs = await self._infer_gathered(waiting)
+                    else:
+                        outputs = await self._infer_queued([waiting])
             elif rows > self._max_rows > 0:
                 parts = self._intake.chunks(request, rows, arrived_ns, deadline_ns)
                 outputs = await self._infer_queued(parts)
@@ -143,10 +147,9 @@ class Scheduler:
         self._closed = True
         if self._wake_up is not None:
             self._wake_up.cancel()
-        queued = list(self._queue)
-        give_up(chain(queued, self._singles, self._pool.executing()), self.info.id)
-        for waiting in queued:
-            self._queue.discard(waiting)
+        self._deadlines.close()
+        give_up(self._outstanding(), self.info.id)
+        self._queue.take(list(self._queue))
         self._singles.clear()
         self._count_queue()
         await self._pool.close()
@@ -166,7 +169,9 @@ class Scheduler:
         for waiting in (*self._queue, *self._singles):
             if not waiting.outcome.done():
                 waiting.outcome.set_exception(copy_of(fault))
+        self._queue.take(list(self._queue))
         self._singles.clear()
+        self._count_queue()
 
     def _deadline(self, request: InferRequest, now_ns: int) -> int:
         if self._closed:
@@ -181,29 +186,22 @@ class Scheduler:
 
     async def _infer_gathered(self, waiting: Waiting) -> Tensors:
         """Run on the event loop, together with what else comes in this turn of it."""
-        self._queue.admit(self.info.id.name, 1, waiting.num_bytes, self._retry_after_s())
+        self._queue.admit(self.info.id.name, 1, waiting.num_bytes, self._retry_after_s)
         self._queue.push(waiting)
-        if not self._is_gathering:
-            self._is_gathering = True
-            self._loop.call_soon(self._gather)
+        self._deadlines.watch(waiting)
         try:
             return await waiting.outcome
         finally:
-            if waiting.timer is not None or not waiting.outcome.done():
+            if not waiting.outcome.done():
                 self._forget(waiting)
 
-    def _gather(self) -> None:
-        self._is_gathering = False
-        self._gathering.gathered(len(self._queue))
+    def _turn_over(self) -> None:
+        self._gathering.turn_over()
         self._dispatch()
-        for waiting in self._queue:  # no instance was idle after all
-            self._arm(waiting)
 
-    def _arm(self, waiting: Waiting) -> None:
-        """See to it that a request that goes on waiting has its outcome by its deadline."""
-        if waiting.timer is None:
-            left_ns = waiting.deadline_ns - self._now_ns()
-            waiting.timer = self._loop.call_later(max(0, left_ns) / 1e9, self._expire, waiting)
+    def _outstanding(self) -> Iterator[Waiting]:
+        """Every request that has no outcome yet."""
+        return chain(self._queue, self._singles, self._pool.executing())
 
     def _infer_now(self, request: InferRequest, rows: int) -> Tensors:
         """The whole of a request's life in one call, for models fast enough."""
@@ -235,11 +233,11 @@ class Scheduler:
 
     async def _infer_queued(self, parts: list[Waiting]) -> Tensors:
         self._queue.admit(
-            self.info.id.name, len(parts), sum(p.num_bytes for p in parts), self._retry_after_s()
+            self.info.id.name, len(parts), sum(p.num_bytes for p in parts), self._retry_after_s
         )
         for part in parts:
             self._queue.push(part)
-            self._arm(part)
+            self._deadlines.watch(part)
         self._count_queue()
         self._dispatch()
         try:
@@ -260,8 +258,25 @@ class Scheduler:
             if self._inline.inline:
                 self._run_here(batch, self._pool.idle.pop())
             else:
-                self._submit(batch, self._pool.idle.pop())
+                self._submit(batch, self._pool.take())
+        if self._queue.num_rows >= self._ahead.from_rows:
+            self._send_ahead()
         self._count_queue()
+
+    def _send_ahead(self) -> None:
+        """Give a copy that is alone its next batch while it computes, if that cannot grow."""
+        instance = None if self._closed or self._singles else self._pool.ahead()
+        now_ns = self._now_ns()
+        if instance is None or not self._ahead.pays(now_ns):
+            return
+        picked = pick(self._queue, now_ns, self._max_rows, self._batching)
+        if isinstance(picked, WaitUntil) or sum(w.rows for w in picked) < self._row_limit:
+            self._ahead.found_none(self._queue.num_rows)
+            return
+        self._queue.take(picked)
+        batch = still_wanted(picked, now_ns, self.info.id.name)
+        if batch:
+            self._submit(batch, instance)
 
     def _next_batch(self) -> list[Waiting] | None:
         """The live requests to run next; empty: they had all expired; None: wait."""
@@ -269,15 +284,12 @@ class Scheduler:
         if self._singles:
             batch = [self._singles.pop()]
         else:
-            window = list(islice(self._queue, max(_MIN_WINDOW, self._max_rows * _WINDOW)))
-            candidates = [Candidate(w.rows, w.key, w.length, w.arrived_ns) for w in window]
-            choice = choose_batch(candidates, now_ns, self._max_rows, self._batching)
-            if isinstance(choice, WaitUntil):
-                self._wake_at(choice.at_ns, now_ns)
+            picked = pick(self._queue, now_ns, self._max_rows, self._batching)
+            if isinstance(picked, WaitUntil):
+                self._wake_at(picked.at_ns, now_ns)
                 return None
-            batch = [window[index] for index in choice.indices]
-            for waiting in batch:
-                self._queue.discard(waiting)
+            batch = picked
+            self._queue.take(batch)
             gated_ns = max(batch[0].arrived_ns, self._idle_since_ns)
             self.stats.batch_wait_ns.observe(max(0, now_ns - gated_ns))
         return still_wanted(batch, now_ns, self.info.id.name)
@@ -295,10 +307,10 @@ class Scheduler:
         started_ns = self._now_ns()
         work = merge_batch(batch, self._padding)
         merge_ns = self._now_ns() - started_ns
-        self.stats.busy += 1
+        if not self._pool.num_busy:
+            self._ahead.began(started_ns)
         self._pool.begin(instance, batch)
-        for waiting in batch:
-            self._arm(waiting)
+        self.stats.busy = self._pool.num_busy
 
         def on_done(execution: Execution) -> None:
             try:
@@ -318,9 +330,10 @@ class Scheduler:
         self, batch: list[Waiting], instance: Instance, execution: Execution, merge_ns: int
     ) -> None:
         """Take an instance back from its work, whatever became of that."""
-        self.stats.busy -= 1
-        self._pool.end(instance)
+        self._pool.end(instance, batch)
+        self.stats.busy = self._pool.num_busy
         self._idle_since_ns = execution.ended_ns or self._now_ns()
+        self._ahead.ended(self._idle_since_ns)
         self._finish(batch, execution, merge_ns)
 
     def _finish(self, batch: list[Waiting], execution: Execution, merge_ns: int) -> None:
@@ -340,9 +353,9 @@ class Scheduler:
 
     def _learn(self, execution: Execution) -> None:
         """Decide anew where the model runs."""
-        self._inline = next_state(
-            self._inline, execution.ended_ns - execution.started_ns, allowed=self._may_inline
-        )
+        execute_ns = execution.ended_ns - execution.started_ns
+        self._ahead.learn(execute_ns)
+        self._inline = next_state(self._inline, execute_ns, allowed=self._may_inline)
         self.stats.inline = self._inline.inline
 
     def _count(self, rows: int, execution: Execution, merge_ns: int) -> None:
@@ -354,21 +367,15 @@ class Scheduler:
         )
 
     def _expire(self, waiting: Waiting) -> None:
-        if not waiting.outcome.done():
-            self._queue.discard(waiting)
+        if self._queue.discard(waiting):
             self._count_queue()
-            waiting.outcome.set_exception(too_late(self.info.id.name))
+        waiting.outcome.set_exception(too_late(self.info.id.name))
 
     def _forget(self, waiting: Waiting) -> None:
         """Leave nothing behind, whether it was answered, failed or taken back."""
-        if waiting.timer is not None:
-            waiting.timer.cancel()
         if self._queue.discard(waiting):
             self._count_queue()
-        if not waiting.outcome.done():
-            waiting.outcome.cancel()
-        elif not waiting.outcome.cancelled():
-            waiting.outcome.exception()  # read, so that asyncio does not complain
+        waiting.let_go()
 
     def _wake_at(self, at_ns: int, now_ns: int) -> None:
         if self._wake_up is not None:

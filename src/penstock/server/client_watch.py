@@ -10,6 +10,11 @@ from penstock.server.exchange import Receive
 _LOOK_AFTER_S = 0.02
 
 
+def late_body(timeout_s: float) -> DeadlineExceeded:
+    """The error of a request whose body does not come."""
+    return DeadlineExceeded(f"the body did not come within {timeout_s:g} seconds")
+
+
 class ClientWatch:
     """Cancels the current task when its client disconnects or sends its body too slowly.
 
@@ -66,9 +71,7 @@ class ClientWatch:
             self._timer = self._loop.call_later(self._body_timeout_s, self._too_slow)
 
     def _too_slow(self) -> None:
-        self._cancel(
-            DeadlineExceeded(f"the body did not come within {self._body_timeout_s:g} seconds")
-        )
+        self._cancel(late_body(self._body_timeout_s))
 
     async def _watch(self) -> None:
         message = await self._receive()

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import zlib
 
-from penstock.core.errors import InvalidArgument, TooLarge, Unsupported
+from penstock.core.errors import InvalidArgument, TooLarge, UnsupportedEncoding
 
 _WINDOW_BITS = {"gzip": 31, "deflate": 15}
 _RAW_DEFLATE = -15
+
+REQUEST_ENCODINGS = (*_WINDOW_BITS, "identity")
+"""What a request's body may be packed as."""
+
 _LEVEL = 1
 _STEP_BYTES = 64 * 1024
 
@@ -23,14 +27,15 @@ def decompress(body: bytes, encoding: str, max_bytes: int) -> bytes:
     Raises:
         TooLarge: it unpacks to more; nothing beyond the limit is ever held.
         InvalidArgument: it is corrupt or cut short.
-        Unsupported: another encoding.
+        UnsupportedEncoding: another encoding.
     """
     name = encoding.strip().lower()
     if name in ("", "identity"):
         return body
     bits = _WINDOW_BITS.get(name)
     if bits is None:
-        raise Unsupported(f"Content-Encoding '{name}' is not one of gzip, deflate, identity")
+        known = ", ".join(REQUEST_ENCODINGS)
+        raise UnsupportedEncoding(f"Content-Encoding '{name[:64]}' is not one of {known}")
     if name == "deflate" and (body[:1] != b"\x78" or int.from_bytes(body[:2]) % 31):
         bits = _RAW_DEFLATE
     unpacker = zlib.decompressobj(wbits=bits)

@@ -78,7 +78,9 @@ class Connection(HttpToolsProtocol):
         self._feed(data)
         if self._head_bytes > self._limits.max_header_bytes and not self._is_refused:
             limit = self._limits.max_header_bytes
-            self._refuse(f"the request's head exceeds {limit} bytes", _HEAD_TOO_LARGE)
+            self.refuse(
+                InvalidArgument(f"the request's head exceeds {limit} bytes"), _HEAD_TOO_LARGE
+            )
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header. What follows a chunked body is no header: RFC 9110, section 6.5.1."""
@@ -120,7 +122,7 @@ class Connection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP."""
-        self._refuse(msg, _BAD_REQUEST)
+        self.refuse(InvalidArgument(msg), _BAD_REQUEST)
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self._running = cycle
@@ -135,7 +137,8 @@ class Connection(HttpToolsProtocol):
             except httptools.HttpParserUpgrade as pause:
                 rest = rest[pause.args[0] :]
                 if self.parser.get_method() == b"CONNECT":
-                    self._refuse("this server is no proxy: CONNECT is not served", _BAD_REQUEST)
+                    why = "this server is no proxy: CONNECT is not served"
+                    self.refuse(InvalidArgument(why), _BAD_REQUEST)
                     return
                 self._decline_upgrade()
             except httptools.HttpParserError:
@@ -170,10 +173,10 @@ class Connection(HttpToolsProtocol):
         else:
             self.transport.close()
 
-    def _refuse(self, why: str, status: int) -> None:
+    def refuse(self, error: PenstockError, status: int) -> None:
         """Answer, take no more requests, and let the client read the answer before it is closed."""
         self._is_refused = True
-        reply = self.app.refuse(InvalidArgument(why), status)
+        reply = self.app.refuse(error, status)
         self.transport.write(self.wire(reply, keep_alive=False))
         if self.transport.can_write_eof():
             self.transport.write_eof()

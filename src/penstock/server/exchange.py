@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Annotated, Any, NamedTuple, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
 
@@ -43,7 +43,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keep_alive_s: Annotated[float, msgspec.Meta(gt=0)] = 75.0
 
 
-class Answer(NamedTuple):
+class Answer(msgspec.Struct, frozen=True):
     """An HTTP answer.
 
     Attributes:
@@ -61,7 +61,7 @@ class Answer(NamedTuple):
     close: bool = False
 
 
-class Reply(NamedTuple):
+class Reply(msgspec.Struct, frozen=True):
     """An answer as it goes out.
 
     Attributes:
@@ -106,6 +106,7 @@ async def unpack(headers: Headers, body: bytes, limits: Limits) -> bytes:
     Raises:
         TooLarge: it crosses the limit, as it came or unpacked.
         InvalidArgument: it is corrupt.
+        UnsupportedEncoding: it is packed in a way that is not known here.
     """
     if len(body) > limits.max_body_bytes:
         raise _too_large(len(body), limits)

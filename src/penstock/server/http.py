@@ -7,7 +7,17 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from penstock.core.errors import Cancelled, Internal, NotFound, NotReady, PenstockError
+import msgspec
+
+from penstock.core.errors import (
+    Cancelled,
+    Internal,
+    InvalidArgument,
+    NotFound,
+    NotReady,
+    PenstockError,
+    UnsupportedEncoding,
+)
 from penstock.core.ids import LATEST, RequestIds, VersionChoice
 from penstock.core.messages import InferRequest
 from penstock.dialects.open_inference.errors import error_body, http_status, retry_after
@@ -16,7 +26,7 @@ from penstock.dialects.open_inference.rest_reply import EncodedReply, encode_inf
 from penstock.dialects.open_inference.rest_request import decode_infer
 from penstock.server.classified import classified
 from penstock.server.client_watch import ClientWatch
-from penstock.server.compression import choose_encoding, compress
+from penstock.server.compression import REQUEST_ENCODINGS, choose_encoding, compress
 from penstock.server.exchange import (
     Answer,
     Headers,
@@ -29,6 +39,7 @@ from penstock.server.exchange import (
     read_body,
     unpack,
 )
+from penstock.server.host_header import host_fault
 from penstock.server.service import ModelService
 
 if TYPE_CHECKING:
@@ -37,6 +48,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("penstock.http")
 
 _COMPRESS_FROM_BYTES = 512
+_BAD_REQUEST = 400
 _REQUEST_TIMEOUT = 408
 _METHODS = {"HEAD": "GET"}
 """HEAD is answered as GET; the server leaves the body away."""
@@ -74,6 +86,10 @@ class HttpApp:
             return
         started_ns = self._service.clock.monotonic_ns()
         headers: Headers = dict(scope["headers"])
+        fault = host_fault(scope["headers"], scope["http_version"])
+        if fault is not None:
+            await _send(self.refuse(InvalidArgument(fault), _BAD_REQUEST), send)
+            return
         watch = ClientWatch(receive, self._loop, self.limits.body_timeout_s)
         try:
             body = await read_body(headers, receive, self.limits)
@@ -92,21 +108,30 @@ class HttpApp:
         finally:
             watch.close()
         if reply is not None:
-            out = [*reply.headers, (b"connection", b"close")] if reply.close else reply.headers
-            await send({"type": "http.response.start", "status": reply.status, "headers": out})
-            await send({"type": "http.response.body", "body": reply.body})
+            await _send(reply, send)
 
-    async def infer_whole(self, path: str, headers: Headers, body: bytes) -> Reply | None:
+    async def infer_whole(
+        self, path: str, headers: Headers, body: bytes | memoryview
+    ) -> Reply | None:
         """Answer a POST whose body is all there; the short way of ``FastLane``.
 
         Returns:
             the answer; None: it was cancelled, and nobody waits for one.
         """
         started_ns = self._service.clock.monotonic_ns()
-        return await self._whole("POST", path, headers, body, started_ns)
+        try:
+            if b"content-encoding" in headers or len(body) > self.limits.max_body_bytes:
+                body = await unpack(headers, bytes(body), self.limits)
+            model, choice = _target(path)
+            answer = await self._infer(model, choice, headers, body, started_ns)
+            if answer is not None and b"accept-encoding" in headers:
+                answer = await self._pack(answer, headers)
+            return None if answer is None else self._plain(answer, headers)
+        except Exception as err:  # noqa: BLE001  # the edge of the dialect
+            return self._failed(err, headers)
 
     def refuse(self, error: PenstockError, status: int) -> Reply:
-        """Count a request that was not even HTTP, and answer it."""
+        """Count a request that was no valid HTTP, and answer it; the connection ends."""
         self._count(error)
         return self._plain(Answer(status, error_body(error.message), close=True), {})
 
@@ -120,25 +145,40 @@ class HttpApp:
         """Answer a request that is all there; None: it was cancelled."""
         try:
             if b"content-encoding" in headers or len(body) > self.limits.max_body_bytes:
-                body = await unpack(headers, body, self.limits)
+                body = await unpack(headers, bytes(body), self.limits)
             answer = await self._answer(method, path, headers, body, started_ns)
-            return None if answer is None else await self._reply(answer, headers)
-        except PenstockError as err:
-            self._count(err)
-            return self._plain(_error_answer(err), headers)
-        except Exception:  # noqa: BLE001  # the edge of the dialect: a bug of ours is a 500
+            if answer is not None and b"accept-encoding" in headers:
+                answer = await self._pack(answer, headers)
+            return None if answer is None else self._plain(answer, headers)
+        except Exception as err:  # noqa: BLE001  # the edge of the dialect
+            return self._failed(err, headers)
+
+    def _failed(self, error: Exception, headers: Headers) -> Reply | None:
+        """The answer to a request that reached no model; a bug of ours is a 500.
+
+        Returns:
+            None: the client is gone and nobody waits for one.
+        """
+        if not isinstance(error, PenstockError):
             return self._plain(self._internal(headers), headers)
+        self._count(error)
+        return None if isinstance(error, Cancelled) else self._plain(_error_answer(error), headers)
 
     async def _answer(
         self, method: str, path: str, headers: Headers, body: bytes, started_ns: int
     ) -> Answer | None:
         """The answer; None: the client is gone and nobody waits for one."""
         match path.split("/"):
-            case ["", "v2", "models", model, "infer"] if method == "POST":
-                return await self._infer(model, LATEST, headers, body, started_ns)
-            case ["", "v2", "models", model, "versions", version, "infer"] if method == "POST":
-                choice = VersionChoice.parse(version)
-                return await self._infer(model, choice, headers, body, started_ns)
+            case ["", "v2", "models", _, "infer"] | [
+                "",
+                "v2",
+                "models",
+                _,
+                "versions",
+                _,
+                "infer",
+            ] if method == "POST":
+                return await self._infer(*_target(path), headers, body, started_ns)
             case ["", *rest]:
                 return await self._control(method, rest, headers, body)
             case _:
@@ -149,7 +189,7 @@ class HttpApp:
         model: str,
         choice: VersionChoice,
         headers: Headers,
-        body: bytes,
+        body: bytes | memoryview,
         started_ns: int,
     ) -> Answer | None:
         """One inference."""
@@ -185,7 +225,12 @@ class HttpApp:
                 service.record(request, outcome)
 
     def _decode(
-        self, body: bytes, headers: Headers, model: str, choice: VersionChoice, started_ns: int
+        self,
+        body: bytes | memoryview,
+        headers: Headers,
+        model: str,
+        choice: VersionChoice,
+        started_ns: int,
     ) -> DecodedInfer:
         return decode_infer(
             body,
@@ -200,15 +245,9 @@ class HttpApp:
         self, method: str, path: list[str], headers: Headers, body: bytes
     ) -> Answer | None:
         """Everything but inference."""
-        try:
-            if self._routes is None:
-                self._routes = self._make_routes()
-            return await self._routes.answer(method, path, body)
-        except PenstockError as err:
-            self._count(err)
-            return None if isinstance(err, Cancelled) else _error_answer(err)
-        except Exception:  # noqa: BLE001  # the edge of the dialect: a bug of ours is a 500
-            return self._internal(headers)
+        if self._routes is None:
+            self._routes = self._make_routes()
+        return await self._routes.answer(method, path, body)
 
     def _internal(self, headers: Headers) -> Answer:
         request_id = headers.get(b"x-request-id", b"").decode("latin-1") or self._ids.new()
@@ -217,16 +256,17 @@ class HttpApp:
             Internal(f"internal error; the server's log has more under request id {request_id}")
         )
 
-    async def _reply(self, answer: Answer, headers: Headers) -> Reply:
-        """An answer as it goes out, compressed where the client takes that and it pays."""
-        accept = headers.get(b"accept-encoding")
-        if accept is not None and len(answer.body) >= _COMPRESS_FROM_BYTES:
-            encoding = choose_encoding(accept.decode("latin-1"))
-            if encoding:
-                packed = ((b"content-encoding", encoding.encode()), (b"vary", b"accept-encoding"))
-                body = await self._compress(answer.body, encoding)
-                answer = answer._replace(body=body, headers=(*answer.headers, *packed))
-        return self._plain(answer, headers)
+    async def _pack(self, answer: Answer, headers: Headers) -> Answer:
+        """An answer compressed, where the client takes that and it pays."""
+        encoding = choose_encoding(headers[b"accept-encoding"].decode("latin-1"))
+        if not encoding or len(answer.body) < _COMPRESS_FROM_BYTES:
+            return answer
+        packed = ((b"content-encoding", encoding.encode()), (b"vary", b"accept-encoding"))
+        return msgspec.structs.replace(
+            answer,
+            body=await self._compress(answer.body, encoding),
+            headers=(*answer.headers, *packed),
+        )
 
     def _plain(self, answer: Answer, headers: Headers) -> Reply:
         """An answer as it goes out, its body as it is."""
@@ -246,6 +286,28 @@ class HttpApp:
         return await asyncio.to_thread(compress, body, encoding)
 
 
+def _target(path: str) -> tuple[str, VersionChoice]:
+    """The model and version in ``/v2/models/{model}[/versions/{version}]/infer``.
+
+    Raises:
+        NotFound: the path is no such thing.
+        InvalidArgument: the version is none.
+    """
+    parts = path.split("/")
+    if len(parts) == 5:
+        return parts[3], LATEST
+    if len(parts) == 7 and parts[4] == "versions":
+        return parts[3], VersionChoice.parse(parts[5])
+    raise NotFound("Not Found")
+
+
+async def _send(reply: Reply, send: Send) -> None:
+    """Give an answer to ASGI."""
+    out = [*reply.headers, (b"connection", b"close")] if reply.close else reply.headers
+    await send({"type": "http.response.start", "status": reply.status, "headers": out})
+    await send({"type": "http.response.body", "body": reply.body})
+
+
 def _answer(reply: EncodedReply) -> Answer:
     if reply.header_length is None:
         return Answer(200, reply.body())
@@ -256,6 +318,8 @@ def _answer(reply: EncodedReply) -> Answer:
 def _error_answer(error: PenstockError) -> Answer:
     seconds = retry_after(error)
     headers = () if seconds is None else ((b"retry-after", seconds.encode()),)
+    if isinstance(error, UnsupportedEncoding):  # RFC 9110, section 15.5.16
+        headers = ((b"accept-encoding", ", ".join(REQUEST_ENCODINGS).encode()),)
     return Answer(http_status(error), error_body(error.message), headers=headers)
 
 

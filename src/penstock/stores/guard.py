@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Literal, TypeVar
 
 from penstock.core.clock import Clock
+from penstock.core.eager import in_a_task
 from penstock.core.errors import StoreError, StoreFault
 from penstock.stores.breaker import CLOSED, BreakerOptions, admit, fail
 from penstock.stores.patience import Patience
@@ -61,6 +62,7 @@ class Guard:
         Raises:
             StoreError: it failed, took too long, or was not tried (fault ``skipped``).
         """
+        await in_a_task()  # for the timeout
         started_ns = self._now_ns()
         state = admit(self._state, started_ns, self._options)
         if state is None:

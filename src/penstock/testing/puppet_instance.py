@@ -24,6 +24,7 @@ class PuppetInstance:
     Args:
         answer: what it computes, unless the pull says otherwise.
         can_inline: whether ``run`` may be called; it then answers at once.
+        takes_ahead: whether it takes its next work while it holds one.
         clock: what the times of an execution are read from.
 
     Attributes:
@@ -31,6 +32,7 @@ class PuppetInstance:
         num_inline: how much of it was run inline.
         is_closed: whether it was closed.
         deaths: how often the test took it down.
+        is_elsewhere: whether it pretends to be at another process's work.
         violations: each breach of the Instance's law by its caller, in words; empty is right.
 
     Concurrency: one event loop's thread.
@@ -41,6 +43,7 @@ class PuppetInstance:
         answer: Answer = echo,
         *,
         can_inline: bool = False,
+        takes_ahead: bool = False,
         clock: Clock | None = None,
     ) -> None:
         self.works: list[Work] = []
@@ -49,11 +52,13 @@ class PuppetInstance:
         self.violations: list[str] = []
         self._answer = answer
         self._can_inline = can_inline
+        self.takes_ahead = takes_ahead
         self._now_ns = (clock or SystemClock()).monotonic_ns
         self._started_ns = 0
-        self._on_done: Callable[[Execution], None] | None = None
+        self._held: list[tuple[Work, Callable[[Execution], None]]] = []
         self._changed = asyncio.Event()
         self.deaths = 0
+        self.is_elsewhere = False
         self._is_down = False
         self._fault: NotReady | None = None
         self._on_change: Callable[[], None] | None = None
@@ -83,7 +88,7 @@ class PuppetInstance:
         self.deaths += 1
         if self._on_change is not None:
             self._on_change()
-        if self._on_done is not None:
+        while self._held:
             self.finish(ModelCrashed("the puppet was taken down"))
 
     def bring_up(self) -> None:
@@ -95,7 +100,7 @@ class PuppetInstance:
     @property
     def is_busy(self) -> bool:
         """Whether it holds work that waits for a pull."""
-        return self._on_done is not None
+        return bool(self._held)
 
     @property
     def rows(self) -> list[int]:
@@ -104,10 +109,11 @@ class PuppetInstance:
 
     def submit(self, work: Work, on_done: Callable[[Execution], None]) -> None:
         """Take the work and hold it."""
-        self._enter("submit")
+        self._enter("submit", may_hold=2 if self.takes_ahead else 1)
         self.works.append(work)
-        self._on_done = on_done
-        self._started_ns = self._now_ns()
+        if not self._held:
+            self._started_ns = self._now_ns()
+        self._held.append((work, on_done))
         self._changed.set()
 
     def run(self, work: Work) -> Execution:
@@ -122,28 +128,29 @@ class PuppetInstance:
 
     async def close(self) -> None:
         """Wait for the work at hand."""
-        while self._on_done is not None:
+        while self._held:
             await self._wait()
         self.is_closed = True
 
     async def wait_until_busy(self) -> Work:
         """The work at hand, waiting for it where there is none yet."""
-        while self._on_done is None:
+        while not self._held:
             await self._wait()
-        return self.works[-1]
+        return self._held[0][0]
 
     def finish(self, result: ExecuteResult | PenstockError | None = None) -> None:
         """End the work at hand; None: with what ``answer`` computes of it."""
-        if self._on_done is None:
+        if not self._held:
             raise AssertionError("nothing waits for this string to be pulled")
-        on_done, self._on_done = self._on_done, None
+        work, on_done = self._held.pop(0)
         self._changed.set()
         if result is None:
-            result = self._answer(self.works[-1])
-        on_done(Execution(result, self._started_ns, self._now_ns()))
+            result = self._answer(work)
+        started_ns, self._started_ns = self._started_ns, self._now_ns()
+        on_done(Execution(result, started_ns, self._now_ns()))
 
-    def _enter(self, what: str) -> None:
-        if self._on_done is not None:
+    def _enter(self, what: str, may_hold: int = 1) -> None:
+        if len(self._held) >= may_hold:
             self.violations.append(f"{what} while busy")
         if self.is_closed:
             self.violations.append(f"{what} after close")

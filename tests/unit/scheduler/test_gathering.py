@@ -1,29 +1,38 @@
-"""Gathering decides from arrival times and from what it lately found."""
+"""Gathering decides from how many requests came in the last turns of the event loop."""
 
 from __future__ import annotations
 
-from penstock.scheduler.gathering import PROBE_EVERY, THICK_NS, Gathering
+import pytest
+
+from penstock.scheduler.gathering import Gathering
 
 
-def decisions(gathering: Gathering, count: int, gap_ns: int) -> list[bool]:
-    return [gathering.is_alone(10**9 + number * gap_ns) for number in range(count)]
+def turns(gathering: Gathering, count: int, num_requests: int) -> None:
+    for _ in range(count):
+        assert [gathering.arrived() for _ in range(num_requests)] == [
+            True,
+            *[False] * (num_requests - 1),
+        ]
+        gathering.turn_over()
 
 
-def test_requests_far_apart_always_run_at_once() -> None:
+@pytest.mark.parametrize("num_requests", [1, 2])
+def test_few_in_a_turn_run_at_once(num_requests: int) -> None:
     gathering = Gathering()
-    gathering.gathered(100)
-    assert all(decisions(gathering, 100, THICK_NS + 1))
+    turns(gathering, 100, num_requests)
+    assert not gathering.pays
 
 
-def test_thick_requests_probe_now_and_then() -> None:
-    alone = decisions(Gathering(), 2 * PROBE_EVERY + 1, 1)
-    assert alone.count(False) == 2
-
-
-def test_thick_requests_gather_while_it_pays_and_stop_when_it_does_not() -> None:
+def test_many_in_a_turn_gather_and_stop_when_they_are_few() -> None:
     gathering = Gathering()
-    gathering.gathered(20)
-    assert decisions(gathering, 5, 1) == [True, False, False, False, False]
-    for _ in range(20):
-        gathering.gathered(1)
-    assert all(decisions(gathering, 5, 1))
+    turns(gathering, 1, 32)
+    assert gathering.pays
+    turns(gathering, 20, 1)
+    assert not gathering.pays
+
+
+def test_a_turn_of_many_among_few_is_not_enough() -> None:
+    gathering = Gathering()
+    turns(gathering, 10, 1)
+    turns(gathering, 1, 5)
+    assert not gathering.pays

@@ -44,15 +44,15 @@ def test_it_knows_what_waits() -> None:
 
 def test_bounds() -> None:
     queue = RequestQueue(Queue(max_requests=2, max_bytes=ByteSize(10)))
-    queue.admit("m", 2, 10, 1)
+    queue.admit("m", 2, 10, lambda: 1)
     queue.push(waiting())
     with pytest.raises(Overloaded) as caught:
-        queue.admit("m", 2, 0, 3.5)
+        queue.admit("m", 2, 0, lambda: 3.5)
     assert caught.value.message == "model 'm' is busy: 1 requests wait and 2 may. Try again later"
     assert caught.value.retry_after_s == 3.5
     with pytest.raises(Overloaded) as caught:
-        queue.admit("m", 1, 3, 1)
+        queue.admit("m", 1, 3, lambda: 1)
     assert caught.value.message == (
         "model 'm' is busy: 8 bytes of inputs wait, 3 more came and 10 may wait. Try again later"
     )
-    queue.admit("m", 1, 2, 1)
+    queue.admit("m", 1, 2, lambda: 1)

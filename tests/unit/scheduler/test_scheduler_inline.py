@@ -1,5 +1,7 @@
 """Models fast enough for the event loop."""
 
+import asyncio
+
 import pytest
 
 from penstock.core.signature import ModelSignature
@@ -94,5 +96,25 @@ def test_a_model_that_turns_slow_leaves_the_event_loop() -> None:
         await instance.wait_until_busy()
         instance.finish()
         await reply
+
+    play(scene())
+
+
+def test_requests_that_keep_coming_together_are_answered_together() -> None:
+    async def scene() -> None:
+        instance = puppet(can_inline=True)
+        scheduler = schedule(instance, warm_up_ns=1000)
+        for _ in range(6):
+            replies = [sent(scheduler, ask(n)) for n in range(5)]
+            assert [values(r) for r in await asyncio.gather(*replies)] == [[n] for n in range(5)]
+        assert instance.rows[-1] == 5
+        for _ in range(10):
+            await scheduler.infer(ask(1))
+            await asyncio.sleep(0)
+        num_works = len(instance.works)
+        now = asyncio.ensure_future(scheduler.infer(ask(1)))
+        await asyncio.sleep(0)
+        assert now.done()
+        assert len(instance.works) == num_works + 1
 
     play(scene())

@@ -95,7 +95,7 @@ def test_no_memory_to_merge_in(monkeypatch: pytest.MonkeyPatch, can_inline: bool
     async def scene() -> None:
         instance = puppet(can_inline=can_inline)
         scheduler = schedule(instance, warm_up_ns=1000)
-        scheduler._gathering.gathered(40)  # it has paid
+        scheduler._gathering.pays = True
         replies = [sent(scheduler, ask(n, deadline=deadline(9))) for n in (0, 1, 13, 3)]
         for _ in range(8):
             await settle()

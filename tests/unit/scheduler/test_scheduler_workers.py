@@ -96,6 +96,56 @@ def test_an_idempotent_model_is_asked_once_more_each_request_alone() -> None:
     play(scene())
 
 
+def test_what_a_dead_worker_had_not_begun_runs_again_as_often_as_it_takes() -> None:
+    async def scene() -> None:
+        copy = puppet()
+        scheduler = schedule(copy)
+        answer = sent(scheduler, ask(1))
+        await settle()
+        for _ in range(3):
+            copy.finish(ModelCrashed("another's batch killed it", has_begun=False))
+            await settle()
+        copy.finish()
+        assert values(await answer) == [1]
+        assert copy.rows == [1, 1, 1, 1]
+
+    play(scene())
+
+
+def test_that_it_had_not_begun_is_no_second_try_for_what_had() -> None:
+    async def scene() -> None:
+        copy = puppet()
+        scheduler = schedule(copy, instances=IDEMPOTENT)
+        answer = sent(scheduler, ask(1))
+        await settle()
+        for has_begun in (True, False, True):
+            copy.finish(ModelCrashed("it died", has_begun=has_begun))
+            await settle()
+        with pytest.raises(ModelCrashed):
+            await answer
+        assert copy.rows == [1, 1, 1]
+
+    play(scene())
+
+
+def test_a_copy_that_no_other_process_uses_comes_first() -> None:
+    async def scene() -> None:
+        first, second = puppet(), puppet()
+        scheduler = schedule(first, second)
+        second.is_elsewhere = True
+        answers = [sent(scheduler, ask(1))]
+        await settle()
+        assert (len(first.works), len(second.works)) == (1, 0)
+        answers.append(sent(scheduler, ask(2)))
+        await settle()
+        assert (len(first.works), len(second.works)) == (1, 1), "better than none"
+        first.finish()
+        second.finish()
+        assert [values(await answer) for answer in answers] == [[1], [2]]
+
+    play(scene())
+
+
 def test_with_the_last_copy_in_quarantine_requests_are_refused_at_once_and_say_why() -> None:
     async def scene() -> None:
         first, second = puppet(), puppet()

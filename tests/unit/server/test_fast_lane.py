@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from itertools import pairwise
 from typing import Any
@@ -113,6 +113,9 @@ async def test_a_request_in_one_piece_goes_the_short_way() -> None:
         b"POST /v2/models/m/infer?a=/infer HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n",
         b"POST /v2/models/m#/infer HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n",
         b"POST http://x/v2/models/m/infer HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n",
+        b"POST /v2/models/m/infer HTTP/1.1\r\ncontent-length: 0\r\n\r\n",
+        b"POST /v2/models/m/infer HTTP/1.1\r\nhost: x\r\nHost: x\r\ncontent-length: 0\r\n\r\n",
+        b"POST /v2/models/m/infer HTTP/1.1\r\nhost: x/y\r\ncontent-length: 0\r\n\r\n",
     ],
 )
 async def test_everything_else_goes_the_ordinary_way(request_: bytes) -> None:
@@ -201,14 +204,14 @@ async def test_a_head_that_never_comes_does_not_keep_the_connection(sent: bytes)
 
 
 async def test_an_idle_connection_is_kept_and_then_closed_but_never_under_a_request() -> None:
-    async with connected(Limits(header_timeout_s=0.02, keep_alive_s=0.1)) as (app, connection):
+    async with connected(Limits(header_timeout_s=0.1, keep_alive_s=0.5)) as (app, connection):
         reader, writer = connection
         for _ in range(2):
             writer.write(infer(b"a"))
             assert (await answer(reader))[2] == b"a"
         app.gate.clear()
         writer.write(infer(b"slow"))
-        asyncio.get_running_loop().call_later(0.2, app.gate.set)
+        asyncio.get_running_loop().call_later(0.8, app.gate.set)
         assert (await answer(reader))[2] == b"slow"
         assert await reader.read() == b""
 
@@ -303,3 +306,63 @@ async def test_pipelined_requests_end_with_their_client() -> None:
         await app.cancelled.wait()
         assert not connection.pipeline
         assert (app.short, app.ordinary) == (1, 0)
+
+
+@pytest.mark.parametrize("size", [5, 200_000, 3_000_000])
+async def test_a_body_in_pieces_goes_the_short_way_too(size: int) -> None:
+    body = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+    async with connected() as (app, (reader, writer)):
+        request = infer(body)
+        cut = request.index(b"\r\n\r\n") + 4
+        writer.write(request[:cut])
+        await writer.drain()
+        await asyncio.sleep(0.01)
+        writer.write(request[cut : cut + 1])
+        await asyncio.sleep(0.01)
+        writer.write(request[cut + 1 :] + infer(b"next"))
+        assert (await answer(reader))[::2] == (200, body)
+        assert (await answer(reader))[::2] == (200, b"next")
+        assert (app.short, app.ordinary) == (2, 0)
+
+
+@pytest.mark.parametrize(
+    ("head", "limits"),
+    [
+        (b"content-encoding: gzip\r\n", Limits()),
+        (b"", Limits(max_body_bytes=4)),
+    ],
+)
+async def test_a_body_that_is_packed_or_too_large_goes_the_ordinary_way(
+    head: bytes, limits: Limits
+) -> None:
+    async with connected(limits) as (app, (_, writer)):
+        request = infer(b"hello", head)
+        writer.write(request[:-5])
+        await asyncio.sleep(0.01)
+        writer.write(request[-5:])
+        await _until(lambda: app.ordinary == 1)
+        assert app.short == 0
+
+
+async def test_a_body_that_never_ends_is_not_waited_for() -> None:
+    async with connected(Limits(body_timeout_s=0.05)) as (app, (reader, writer)):
+        writer.write(infer(b"hello")[:-2])
+        status, _, body = await answer(reader)
+        assert (status, body) == (408, b"the body did not come within 0.05 seconds")
+        assert app.refused == ["deadline_exceeded"]
+        assert await reader.read() == b""
+
+
+async def test_a_client_that_leaves_within_its_body_leaves_nothing_behind() -> None:
+    async with connected() as (app, (_, writer)):
+        writer.write(infer(b"x" * 100_000)[:-2])
+        await _until(lambda: len(app.connections) == 1)
+        writer.close()
+        await _until(lambda: not app.connections)
+        assert (app.short, app.ordinary) == (0, 0)
+
+
+async def _until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not holds():  # noqa: ASYNC110  # nothing tells of it
+            await asyncio.sleep(0.005)

@@ -13,7 +13,9 @@ from penstock.dialects.open_inference.raw_data import from_raw
 from penstock.dialects.open_inference.tensor_checks import check_shape
 
 
-def decode(body: bytes, model: str, signature: ModelSignature, limits: DecodeLimits) -> Tensor:
+def decode(
+    body: bytes | memoryview, model: str, signature: ModelSignature, limits: DecodeLimits
+) -> Tensor:
     """View the whole body as the only input of a model.
 
     Where the model batches, the batch is 1. One further free dimension follows from the size of
@@ -44,7 +46,9 @@ def decode(body: bytes, model: str, signature: ModelSignature, limits: DecodeLim
     return from_raw(model, spec.name, spec.dtype, shape, body)
 
 
-def _decode_text(body: bytes, model: str, spec: TensorSpec, declared: tuple[int, ...]) -> Tensor:
+def _decode_text(
+    body: bytes | memoryview, model: str, spec: TensorSpec, declared: tuple[int, ...]
+) -> Tensor:
     shape = tuple(1 if dim == -1 else dim for dim in declared)
     if math.prod(shape) != 1:
         raise InvalidArgument(

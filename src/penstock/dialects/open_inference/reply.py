@@ -52,7 +52,7 @@ PLAIN = ReplyOptions()
 """Everything as JSON."""
 
 
-class DecodedInfer(NamedTuple):
+class DecodedInfer(msgspec.Struct, frozen=True):
     """A decoded inference request.
 
     Attributes:

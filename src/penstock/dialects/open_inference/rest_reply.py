@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -36,7 +36,7 @@ class _Reply(msgspec.Struct, omit_defaults=True, gc=False):
 _ENCODER = msgspec.json.Encoder()
 
 
-class EncodedReply(NamedTuple):
+class EncodedReply(msgspec.Struct, frozen=True):
     """A reply's body.
 
     Attributes:

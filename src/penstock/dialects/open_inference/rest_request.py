@@ -77,7 +77,7 @@ class _Binary:
 
     __slots__ = ("_body", "_model", "_offset")
 
-    def __init__(self, model: str, body: bytes, offset: int) -> None:
+    def __init__(self, model: str, body: bytes | memoryview, offset: int) -> None:
         self._model = model
         self._body = memoryview(body)
         self._offset = offset
@@ -106,7 +106,7 @@ class _Binary:
 
 
 def decode_infer(
-    body: bytes,
+    body: bytes | memoryview,
     *,
     model: str,
     choice: VersionChoice,
