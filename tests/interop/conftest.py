@@ -18,8 +18,17 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def server(repository: Path) -> Iterator[Live]:
-    """Serves everything; follows the repository."""
-    with Live([repository], *AT_ONCE, folder=repository.parent) as live:
+    """Serves everything; follows the repository; gRPC on libnghttp2."""
+    engine = ("--set", "grpc.engine=nghttp2")
+    with Live([repository], *AT_ONCE, *engine, folder=repository.parent) as live:
+        yield live
+
+
+@pytest.fixture(scope="session")
+def grpcio_server(repository: Path) -> Iterator[Live]:
+    """Serves everything too; gRPC on grpcio."""
+    engine = ("--set", "grpc.engine=grpcio")
+    with Live([repository], *AT_ONCE, *engine, folder=repository.parent) as live:
         yield live
 
 

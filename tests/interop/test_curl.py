@@ -197,6 +197,33 @@ def test_request_ids_come_back(server: Live) -> None:
     assert len(server.ask("GET", "/v2").headers["x-request-id"]) == 32
 
 
+@pytest.mark.parametrize("start", ["GET /v2", "POST /v2/models/echo_any/infer"])
+@pytest.mark.parametrize(
+    ("version", "hosts", "status"),
+    [
+        ("1.1", "", 400),
+        ("1.1", "Host: a\r\nHost: a\r\n", 400),
+        ("1.1", "Host: a b\r\n", 400),
+        ("1.0", "", 200),
+        ("1.1", "Host: a\r\nConnection: close\r\n", 200),
+    ],
+)
+def test_the_host_is_named_once(
+    server: Live, start: str, version: str, hosts: str, status: int
+) -> None:
+    body = json.dumps({"inputs": [text_input("a")]}) if start.startswith("POST") else ""
+    head = f"{start} HTTP/{version}\r\n{hosts}Content-Length: {len(body)}\r\n\r\n"
+    answer = raw_talk(server, (head + body).encode())
+    assert answer.startswith(f"HTTP/1.1 {status} ".encode()), answer[:500]
+    assert (b"'Host'" in answer) == (status == 400)
+
+
+def test_a_request_without_a_host_is_refused_in_its_turn(server: Live) -> None:
+    answer = raw_talk(server, b"GET /v2 HTTP/1.1\r\nHost: a\r\n\r\nGET /v2 HTTP/1.1\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.count(b"HTTP/1.1 400 ") == 1
+
+
 @pytest.mark.parametrize("number", ["9" * 5000, "-1", "x", "1.5", "", "²"])
 def test_a_senseless_header_length(server: Live, number: str) -> None:
     body = json.dumps({"inputs": [text_input("a")]}).encode()

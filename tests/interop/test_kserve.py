@@ -19,9 +19,10 @@ pytestmark = [
 CHECKS = ("rest_health", "rest_json", "rest_binary", "grpc")
 
 
-@pytest.fixture(scope="module")
-def report(server: Live) -> str:
-    """What the script printed: a line for each check that held."""
+@pytest.fixture(scope="module", params=["server", "grpcio_server"])
+def report(request: pytest.FixtureRequest) -> str:
+    """What the script printed of each gRPC engine: a line for each check that held."""
+    server: Live = request.getfixturevalue(request.param)
     script = Path(__file__).with_name("kserve_script.py")
     done = subprocess.run(
         [sys.executable, script, server.url, server.grpc_address, *CHECKS],

@@ -1,10 +1,12 @@
-"""tritonclient's gRPC client, and the standard gRPC services, against a live server."""
+"""tritonclient's gRPC client, and the standard gRPC services, against both engines."""
 
 from __future__ import annotations
 
 import json
 import queue
+import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import grpc
 import numpy as np
@@ -18,7 +20,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 )
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
-from tests.interop.live import Live
+from tests.interop.live import AT_ONCE, Live
 
 pytestmark = pytest.mark.interop
 
@@ -26,9 +28,16 @@ A = np.arange(32, dtype=np.int32).reshape(2, 16)
 B = np.ones((2, 16), dtype=np.int32)
 
 
+@pytest.fixture(params=["server", "grpcio_server"])
+def door(request: pytest.FixtureRequest) -> Live:
+    """A server on each engine."""
+    live: Live = request.getfixturevalue(request.param)
+    return live
+
+
 @pytest.fixture
-def client(server: Live) -> Iterator[triton.InferenceServerClient]:
-    with triton.InferenceServerClient(server.grpc_address) as client:
+def client(door: Live) -> Iterator[triton.InferenceServerClient]:
+    with triton.InferenceServerClient(door.grpc_address) as client:
         yield client
 
 
@@ -196,8 +205,8 @@ def test_load_is_refused_while_the_repository_is_followed(
         client.load_model("simple")
 
 
-async def test_the_asyncio_client(server: Live) -> None:
-    async with triton_aio.InferenceServerClient(server.grpc_address) as client:
+async def test_the_asyncio_client(door: Live) -> None:
+    async with triton_aio.InferenceServerClient(door.grpc_address) as client:
         assert await client.is_server_ready()
         result = await client.infer("simple", simple_inputs())
         np.testing.assert_array_equal(result.as_numpy("OUTPUT0"), A + B)
@@ -205,8 +214,8 @@ async def test_the_asyncio_client(server: Live) -> None:
             await client.infer("nobody", simple_inputs())
 
 
-def test_standard_health(server: Live) -> None:
-    with grpc.insecure_channel(server.grpc_address) as channel:
+def test_standard_health(door: Live) -> None:
+    with grpc.insecure_channel(door.grpc_address) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         for name in ("", "inference.GRPCInferenceService"):
             answer = stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=10)
@@ -216,8 +225,8 @@ def test_standard_health(server: Live) -> None:
         assert caught.value.code() is grpc.StatusCode.NOT_FOUND
 
 
-def test_reflection_tells_the_methods(server: Live) -> None:
-    with grpc.insecure_channel(server.grpc_address) as channel:
+def test_reflection_tells_the_methods(door: Live) -> None:
+    with grpc.insecure_channel(door.grpc_address) as channel:
         database = ProtoReflectionDescriptorDatabase(channel)
         services = set(database.get_services())
         assert {"inference.GRPCInferenceService", "grpc.health.v1.Health"} <= services
@@ -226,3 +235,50 @@ def test_reflection_tells_the_methods(server: Live) -> None:
         assert "ModelInfer" in [method.name for method in service.methods]
         message = pool.FindMessageTypeByName("inference.ModelInferRequest")
         assert message.fields_by_name["raw_input_contents"].number == 7
+
+
+def test_a_watch_of_health_ends_with_the_server(repository: Path, tmp_path: Path) -> None:
+    for engine in ("nghttp2", "grpcio"):
+        arguments = (*AT_ONCE, "--set", f"grpc.engine={engine}", "--set", "drain_timeout_s=2")
+        with (
+            Live([repository / "simple"], *arguments, folder=tmp_path) as live,
+            grpc.insecure_channel(live.grpc_address) as channel,
+        ):
+            stub = health_pb2_grpc.HealthStub(channel)
+            watch = stub.Watch(health_pb2.HealthCheckRequest(service=""), timeout=30)
+            unknown = stub.Watch(health_pb2.HealthCheckRequest(service="nobody"), timeout=30)
+            assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
+            assert next(unknown).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+            live.send_signal(signal.SIGTERM)
+            assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
+            with pytest.raises(grpc.RpcError) as caught:
+                next(watch)
+            assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+            assert live.wait(10) == 0
+
+
+def test_a_method_that_is_not_served(door: Live) -> None:
+    with grpc.insecure_channel(door.grpc_address) as channel:
+        for path in ("/inference.GRPCInferenceService/ModelStreamInfer", "/a/b"):
+            with pytest.raises(grpc.RpcError) as caught:
+                channel.unary_unary(path)(b"", timeout=10)
+            assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+            assert caught.value.details() == "Method not found!"
+
+
+def test_bytes_that_are_no_message(door: Live) -> None:
+    with grpc.insecure_channel(door.grpc_address) as channel:
+        for method in ("ModelInfer", "ModelReady"):
+            with pytest.raises(grpc.RpcError) as caught:
+                channel.unary_unary(f"/inference.GRPCInferenceService/{method}")(
+                    b"\xff", timeout=10
+                )
+            assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+            assert f"no valid {method}Request message" in caught.value.details()
+
+
+def test_large_tensors_both_ways(client: triton.InferenceServerClient) -> None:
+    """4 MiB of texts and back."""
+    texts = np.array([[b"x" * 4096]] * 1024, dtype=np.object_)
+    result = client.infer("identity_bytes", [infer_input("INPUT0", texts)])
+    np.testing.assert_array_equal(result.as_numpy("OUTPUT0"), texts)

@@ -1,4 +1,4 @@
-"""The gRPC door's control RPCs: what a fault of ours, or of a client, becomes on the wire."""
+"""The gRPC door on both engines: what a fault of ours, or of a client, becomes on the wire."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from penstock.core.messages import InferRequest
 from penstock.dialects.open_inference.proto import grpc_predict_v2_pb2 as pb
 from penstock.dialects.open_inference.proto import grpc_predict_v2_pb2_grpc as pb_grpc
 from penstock.dialects.open_inference.trace_settings import TraceBook
-from penstock.server.grpc import GrpcOptions, GrpcServer
+from penstock.server.grpc_api.api import GrpcApi
+from penstock.server.grpc_api.call import GrpcOptions
+from penstock.server.grpc_engine import EngineName, load_engine
 
 LIMIT_S = 10
 
@@ -31,7 +33,6 @@ class FaultyService:
         self.rejected: list[str] = []
         self.traced: list[str] = []
         self.edge = SimpleNamespace(reject=lambda protocol, code: self.rejected.append(code))
-        self.control = SimpleNamespace(unload=self.load)
         self.clock = SystemClock()
         self.recorders = [self]
         self.outcomes: list[str] = []
@@ -40,7 +41,10 @@ class FaultyService:
         if self.error is not None:
             raise self.error
 
-    server = config = statistics = index = logs = change_logs = is_ready = model_ready = fail
+    server = config = index = logs = is_ready = model_ready = fail
+
+    async def statistics(self, *args: Any) -> Any:
+        self.fail()
 
     def model(self, name: str, choice: VersionChoice) -> None:
         self.fail()
@@ -59,16 +63,21 @@ class FaultyService:
     def reject(self, protocol: str, request: InferRequest | None, error: PenstockError) -> None:
         self.rejected.append(error.code)
 
-    async def load(self, *args: Any) -> None:
+    async def load(self, *args: Any, who: str) -> None:
+        self.fail()
+
+    async def unload(self, name: str, who: str) -> None:
+        self.fail()
+
+    async def change_logs(self, changes: Any, who: str) -> None:
         self.fail()
 
     def traces(self, model: str) -> Any:
         self.fail()
         return TraceBook().settings(model)
 
-    def change_traces(self, changes: Any, model: str) -> Any:
+    async def change_traces(self, changes: Any, model: str, who: str) -> None:
         self.traced.append(model)
-        return TraceBook().settings(model)
 
 
 @pytest.fixture
@@ -76,12 +85,18 @@ def service() -> FaultyService:
     return FaultyService()
 
 
+@pytest.fixture(params=["nghttp2", "grpcio"])
+def engine(request: pytest.FixtureRequest) -> EngineName:
+    name: EngineName = request.param
+    return name
+
+
 @pytest.fixture
-async def stub(service: FaultyService) -> AsyncIterator[Any]:
+async def stub(service: FaultyService, engine: EngineName) -> AsyncIterator[Any]:
     fake: Any = service
     with socket.create_server(("127.0.0.1", 0)) as probe:
         address = f"127.0.0.1:{probe.getsockname()[1]}"
-    server = GrpcServer(fake, fake, fake, GrpcOptions())
+    server = load_engine(engine)(GrpcApi(fake, fake, fake), GrpcOptions())
     await server.start(address)
     async with grpc.aio.insecure_channel(address) as channel:
         yield pb_grpc.GRPCInferenceServiceStub(channel)  # type: ignore[no-untyped-call]
@@ -190,16 +205,35 @@ async def test_trace_settings_are_kept_for_models_that_serve_alone(
     assert service.traced == ["", "m"]
 
 
-async def test_an_ipv6_address_is_in_brackets(service: FaultyService) -> None:
+async def test_an_ipv6_address_is_in_brackets(service: FaultyService, engine: EngineName) -> None:
     try:
         with socket.create_server(("::1", 0), family=socket.AF_INET6) as probe:
             address = f"[::1]:{probe.getsockname()[1]}"
     except OSError:
         pytest.skip("this machine has no IPv6")
     fake: Any = service
-    server = GrpcServer(fake, fake, fake, GrpcOptions())
+    server = load_engine(engine)(GrpcApi(fake, fake, fake), GrpcOptions())
     await server.start(address)
     async with grpc.aio.insecure_channel(f"ipv6:{address}") as channel:
         stub: Any = pb_grpc.GRPCInferenceServiceStub(channel)  # type: ignore[no-untyped-call]
         assert (await stub.ServerLive(pb.ServerLiveRequest(), timeout=LIMIT_S)).live
     await server.stop(0)
+
+
+async def test_a_port_is_shared_by_those_who_agree(
+    service: FaultyService, engine: EngineName
+) -> None:
+    fake: Any = service
+    made = [
+        load_engine(engine)(GrpcApi(fake, fake, fake), GrpcOptions(shares_port=shares))
+        for shares in (True, True, False)
+    ]
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    first, second, third = made
+    await first.start(address)
+    await second.start(address)
+    with pytest.raises(ConfigError, match="cannot listen on"):
+        await third.start(address)
+    for server in made:
+        await server.stop(0)

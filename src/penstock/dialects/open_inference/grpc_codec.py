@@ -1,8 +1,11 @@
-"""gRPC inference: ``ModelInferRequest`` to ``InferRequest``, ``InferResponse`` to its message."""
+"""gRPC inference: ``ModelInferRequest`` to ``InferRequest``, ``InferResponse`` to its message.
+
+The tensors' bytes are ``grpc_wire``'s.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +13,7 @@ import numpy as np
 from penstock.core.dtype import DType
 from penstock.core.errors import InvalidArgument
 from penstock.core.ids import LATEST, VersionChoice
-from penstock.core.messages import InferRequest, InferResponse, Parameter, Timeline
+from penstock.core.messages import InferRequest, Parameter, Timeline
 from penstock.core.tensor import Array, Tensor, object_array
 from penstock.dialects.open_inference import parameters
 from penstock.dialects.open_inference.limits import DEFAULT_LIMITS, DecodeLimits
@@ -39,7 +42,10 @@ _MAX_VERSION_DIGITS = 18
 
 
 def decode_infer(
-    message: pb.ModelInferRequest, now_ns: int, limits: DecodeLimits = DEFAULT_LIMITS
+    message: pb.ModelInferRequest,
+    now_ns: int,
+    limits: DecodeLimits = DEFAULT_LIMITS,
+    raw: Sequence[bytes | memoryview] | None = None,
 ) -> DecodedInfer:
     """Decode the request of ``ModelInfer``.
 
@@ -50,6 +56,7 @@ def decode_infer(
         message: as received.
         now_ns: when it arrived, on the monotonic clock.
         limits: bounds of the structure.
+        raw: the ``raw_input_contents`` where the message lacks them; None: it has them.
 
     Raises:
         InvalidArgument: the request is malformed; the text names the field.
@@ -60,11 +67,12 @@ def decode_infer(
     "Schedule Policy", "Classification".
     """
     model = message.model_name
-    raw = message.raw_input_contents
+    if raw is None:
+        raw = list(message.raw_input_contents)
     items = message.inputs
     inputs = (
-        _raw_inputs(model, items, list(raw), limits)
-        if len(raw)
+        _raw_inputs(model, items, raw, limits)
+        if raw
         else tuple([_typed_input(model, item, limits) for item in items])
     )
     if len(inputs) > 1:
@@ -93,28 +101,13 @@ def decode_infer(
     )
 
 
-def encode_infer(response: InferResponse) -> pb.ModelInferResponse:
-    """Encode the answer of ``ModelInfer``: every output in ``raw_output_contents``.
-
-    Args:
-        response: the answer; classification, where wanted, is done already.
+def encode_parameters(given: Mapping[str, Parameter]) -> pb.ModelInferResponse:
+    """The parameters of an answer of ``ModelInfer``; ``grpc_wire`` encodes the rest of it.
 
     Concurrency: pure; any thread.
     """
     message = pb.ModelInferResponse()
-    message.model_name = response.model
-    message.model_version = str(response.version)
-    if response.id:
-        message.id = response.id
-    outputs, raw = message.outputs, message.raw_output_contents
-    for tensor in response.outputs:
-        output = outputs.add()
-        output.name = tensor.name
-        output.datatype = tensor.dtype.value
-        output.shape.extend(tensor.array.shape)
-        is_bytes = tensor.dtype is DType.BYTES
-        raw.append(bytes(tensor.to_buffer()) if is_bytes else tensor.array.tobytes())
-    for name, value in response.parameters.items():
+    for name, value in given.items():
         _set_parameter(message.parameters[name], value)
     return message
 
@@ -151,7 +144,10 @@ def plain(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _raw_inputs(
-    model: str, items: Any, buffers: list[bytes], limits: DecodeLimits
+    model: str,
+    items: Any,
+    buffers: Sequence[bytes | memoryview],
+    limits: DecodeLimits,
 ) -> tuple[Tensor, ...]:
     inputs: list[Tensor] = []
     for position, item in enumerate(items):

@@ -9,7 +9,7 @@ import numpy as np
 
 from penstock.core.messages import InferResponse
 from penstock.core.tensor import Tensor
-from penstock.dialects.open_inference import grpc_codec
+from penstock.dialects.open_inference import grpc_codec, grpc_wire
 from penstock.dialects.open_inference.proto import grpc_predict_v2_pb2 as pb
 from penstock.dialects.open_inference.reply import ReplyOptions
 from penstock.dialects.open_inference.rest_reply import encode_infer
@@ -38,4 +38,4 @@ def test_the_cost_of_one_small_request() -> None:
     _report("REST encode, JSON", lambda: encode_infer(response))
     _report("REST encode, binary", lambda: encode_infer(response, ReplyOptions(binary=True)))
     _report("gRPC decode", lambda: grpc_codec.decode_infer(message, 0))
-    _report("gRPC encode", lambda: grpc_codec.encode_infer(response).SerializeToString())
+    _report("gRPC encode", lambda: b"".join(grpc_wire.encode_infer(response)))

@@ -53,6 +53,7 @@ def test_grpc_numbers_and_names_are_those_of_the_grpc_library() -> None:
         (errors.Cancelled("x"), 499, "CANCELLED"),
         (errors.TooLarge("x"), 413, "RESOURCE_EXHAUSTED"),
         (errors.Unsupported("x"), 501, "UNIMPLEMENTED"),
+        (errors.UnsupportedEncoding("x"), 415, "UNIMPLEMENTED"),
         (errors.FailedPrecondition("x"), 503, "UNAVAILABLE"),
         (errors.ModelFailed("x"), 500, "INTERNAL"),
         (errors.LoadFailed("x"), 500, "INTERNAL"),

@@ -11,7 +11,8 @@ from penstock.core.errors import InvalidArgument, Unsupported
 from penstock.core.ids import LATEST, VersionChoice
 from penstock.core.messages import InferResponse
 from penstock.core.tensor import Tensor
-from penstock.dialects.open_inference.grpc_codec import decode_infer, encode_infer
+from penstock.dialects.open_inference.grpc_codec import decode_infer
+from penstock.dialects.open_inference.grpc_wire import encode_infer
 from penstock.dialects.open_inference.proto import grpc_predict_v2_pb2 as pb
 from penstock.dialects.open_inference.reply import PLAIN, OutputOptions
 
@@ -213,7 +214,7 @@ def test_a_reply_is_raw() -> None:
         "7",
         {"s": "x", "b": True, "i": -1, "u": 2**63, "f": 0.5, "huge": 2**70},
     )
-    message = encode_infer(response)
+    message = pb.ModelInferResponse.FromString(b"".join(encode_infer(response)))
     assert (message.model_name, message.model_version, message.id) == ("m", "3", "7")
     assert [(o.name, o.datatype, list(o.shape)) for o in message.outputs] == [
         ("a", "FP32", [1, 2]),

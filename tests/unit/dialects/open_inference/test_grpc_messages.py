@@ -14,6 +14,7 @@ from penstock.dialects.open_inference.proto import grpc_predict_v2_pb2 as pb
 from penstock.dialects.open_inference.statistics import model_statistics
 from penstock.dialects.open_inference.trace_settings import TraceSettings
 from penstock.repository.manifest import Manifest
+from penstock.repository.manifest_file import parse_manifest
 from penstock.telemetry.stats import ModelStats
 from tests.unit.dialects.open_inference.requests import SIGNATURE
 
@@ -35,6 +36,19 @@ def test_config() -> None:
     assert config.input[0].data_type == 11
     assert config.dynamic_batching.default_queue_policy.max_queue_size == 1000
     assert config.instance_group[0].kind == 2
+
+
+def test_the_largest_numbers_a_manifest_may_hold_fit_the_config() -> None:
+    manifest = parse_manifest(
+        b"{max_batch_size: 2147483647, queue: {max_requests: 4294967295}, "
+        b"version_policy: {latest: 4294967295}}",
+        "model.yaml",
+    )
+    value = model_config("m", "onnx", SIGNATURE, manifest, 2147483647, "model.onnx")
+    config = grpc_messages.model_config(value).config
+    assert config.max_batch_size == 2147483647
+    assert config.dynamic_batching.default_queue_policy.max_queue_size == 4294967295
+    assert config.version_policy.latest.num_versions == 4294967295
 
 
 def test_statistics() -> None:
