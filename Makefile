@@ -29,10 +29,10 @@ serve: $(STAMP)  ## serve the models of this repository on 8080 (REST) and 8081 
 	$(BIN)/penstock serve models
 
 packages:
-	tools/debian_packages.sh redis-server chromium
+	tools/debian_packages.sh redis-server chromium libnghttp2-14
 
 test: $(STAMP) packages  ## all tests but the slow ones; installs redis-server and chromium if missing
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n 2
 
 $(FRAMEWORKS)/.stamp: pyproject.toml constraints.txt constraints-frameworks.txt
 	test -x $(FRAMEWORKS)/bin/python || $(PYTHON) -m venv $(FRAMEWORKS)
@@ -57,6 +57,7 @@ lint: $(STAMP)  ## style, import contracts, spelling, sizes, documentation, gene
 	$(BIN)/python tools/check_size.py
 	$(BIN)/python tools/check_docs.py
 	$(BIN)/python tools/generate_proto.py --check
+	$(BIN)/python tools/generate_nghttp2.py --check
 
 types: $(STAMP)  ## mypy, strict
 	$(BIN)/mypy
@@ -65,6 +66,7 @@ bench: $(STAMP)  ## all arms side by side: needs the peers' environments, takes 
 	$(BIN)/python -m benchmarks.venvs
 	test -f .bench-models/minilm/1/model.onnx || { $(BIN)/python -m benchmarks.venvs export && .bench-venvs/export/bin/python -m benchmarks.models.export_minilm; }
 	$(BIN)/python -m benchmarks.run
+	$(BIN)/python -m benchmarks.growth
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.swaps
 	$(BIN)/python -m benchmarks.micro_path
@@ -74,6 +76,7 @@ bench: $(STAMP)  ## all arms side by side: needs the peers' environments, takes 
 	$(BIN)/python -m benchmarks.process_instances
 	$(BIN)/python -m benchmarks.stages
 	$(BIN)/python -m benchmarks.many_models
+	$(BIN)/python -m benchmarks.grpc_engines
 	$(MAKE) $(FRAMEWORKS)/.stamp
 	$(FRAMEWORKS)/bin/python -m benchmarks.runtimes
 	$(BIN)/python -m benchmarks.venvs export tutorial

@@ -25,7 +25,7 @@ from penstock.app.settings import Settings
 from penstock.core.errors import ErrorCode, PenstockError
 from penstock.dialects.open_inference.errors import GRPC_STATUS, HTTP_STATUS
 from penstock.repository.manifest import Manifest
-from penstock.telemetry.metrics import METRICS
+from penstock.telemetry.metric_specs import METRICS
 
 ROOT = Path(__file__).parents[1]
 _BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end generated -->)", re.DOTALL)

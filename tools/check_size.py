@@ -27,6 +27,7 @@ FORBIDDEN_NAMES = frozenset({"utils", "util", "helpers", "common", "misc", "base
 
 WIDE: Mapping[str, str] = {
     "src/penstock/app/cli/serve.py:serve_command": "one parameter for each flag",
+    "src/penstock/server/grpc_http2/callbacks.py:on_header": "as libnghttp2 calls it",
     "src/penstock/app/cli/predict.py:predict": "one parameter for each flag",
     "src/penstock/app/cli/pack.py:pack_command": "one parameter for each flag",
 }
@@ -34,7 +35,9 @@ WIDE: Mapping[str, str] = {
 
 BROAD: Mapping[str, tuple[int, str]] = {
     "src/penstock/server/http.py": (3, "the edge: a bug of ours is a 500, and logged"),
-    "src/penstock/server/grpc.py": (1, "the edge: a bug of ours is INTERNAL, and logged"),
+    "src/penstock/server/grpc_api/servicer.py": (2, "the edge: a bug of ours is INTERNAL"),
+    "src/penstock/server/grpc_http2/server.py": (2, "the edge: a bug of ours is INTERNAL"),
+    "src/penstock/lifecycle/reconciler.py": (2, "a bug of ours must not end the following"),
     "src/penstock/runtime/huggingface/pretrained.py": (
         2,
         "transformers' exceptions are of no known class",
@@ -56,7 +59,9 @@ BROAD: Mapping[str, tuple[int, str]] = {
     "src/penstock/runtime/sklearn_file.py": (2, "a model's file raises what it likes"),
     "src/penstock/runtime/sklearn_runtime.py": (1, "an estimator raises what it likes"),
     "src/penstock/runtime/python_runtime.py": (1, "a user's code raises what it likes"),
-    "src/penstock/runtime/process/process_instance.py": (2, "a copy has to come back"),
+    "src/penstock/runtime/broker/shared_worker.py": (1, "those who wait for a worker have to know"),
+    "src/penstock/runtime/process/process_instance.py": (1, "closes what it opened"),
+    "src/penstock/runtime/process/worker_keeper.py": (1, "a copy has to come back"),
     "src/penstock/runtime/process/channel.py": (1, "a worker may send anything"),
     "src/penstock/runtime/process/worker_logs.py": (1, "as every handler of the library does"),
     "src/penstock/runtime/process/shared_memory.py": (1, "closes what it opened"),
@@ -67,7 +72,7 @@ BROAD: Mapping[str, tuple[int, str]] = {
     "src/penstock/runtime/instance.py": (1, "a user's code raises what it likes"),
     "src/penstock/scheduler/outcomes.py": (2, "what breaks fails one batch, and no instance"),
     "src/penstock/scheduler/scheduler.py": (2, "what breaks fails one batch, and no instance"),
-    "src/penstock/core/daemon_thread.py": (1, "raises it where it is waited for"),
+    "src/penstock/core/daemon_thread.py": (2, "raises it where it is waited for, else logs it"),
     "src/penstock/app/model_loader.py": (2, "closes what it opened, whatever went wrong"),
     "src/penstock/repository/remote/bounded_call.py": (1, "raises it where it is waited for"),
     "src/penstock/repository/remote/remote_fault.py": (1, "a store's client raises what it likes"),

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Install Debian packages whose program is missing: debian_packages.sh redis-server chromium
+# Install Debian packages whose program is missing, or that have none and are not there:
+# debian_packages.sh redis-server chromium libnghttp2-14
 set -euo pipefail
 
 missing=()
 for name in "$@"; do
-  command -v "$name" >/dev/null || missing+=("$name")
+  command -v "$name" >/dev/null || dpkg -s "$name" >/dev/null 2>&1 || missing+=("$name")
 done
 ((${#missing[@]})) || exit 0
 if [[ $(id -u) -ne 0 ]]; then

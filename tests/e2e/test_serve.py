@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +16,15 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from penstock.dialects.open_inference.proto import grpc_predict_v2_pb2 as pb
 from penstock.dialects.open_inference.proto import grpc_predict_v2_pb2_grpc as pb_grpc
-from tests.interop.live import AT_ONCE, Live, eventually, tensor, text_input
+from tests.interop.live import (
+    AT_ONCE,
+    PENSTOCK,
+    Live,
+    clean_environ,
+    eventually,
+    tensor,
+    text_input,
+)
 from tests.interop.models import (
     PYTHON_MODELS,
     SIMPLE_YAML,
@@ -185,6 +194,60 @@ def test_ctrl_c_is_clean_and_the_banner_says_what_to_do(tmp_path: Path) -> None:
     log = server.log_text()
     assert "Traceback" not in log
     assert f"curl -s {server.url}/v2/models/scale/infer -d " in log
+
+
+def failed_start(*paths: str, folder: Path) -> tuple[int, list[str]]:
+    """The exit code and the lines of a server that cannot start."""
+    command = [PENSTOCK, "serve", *paths, "--http-port", "0", "--grpc-port", "0"]
+    command += ["--set", f"model_cache.path={folder / 'cache'}", "--set", "remote.attempts=1"]
+    run = subprocess.run(
+        command,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=clean_environ() | {"HF_ENDPOINT": "http://127.0.0.1:1"},
+    )
+    return run.returncode, (run.stdout + run.stderr).splitlines()
+
+
+def test_a_start_that_fails_says_why_and_nothing_else(tmp_path: Path) -> None:
+    save_scale(tmp_path / "scale.onnx", 2.0)
+    missing = failed_start("nowhere", "hf://owner/name", folder=tmp_path)
+    assert missing == (2, ["penstock: nowhere: no such file or folder"])
+    code, lines = failed_start("scale.onnx", "hf://owner/name", folder=tmp_path)
+    assert (code, lines[-1].startswith("penstock: hf://owner/name: the hub at 127.0.0.1:1 ")) == (
+        1,
+        True,
+    )
+    assert "cannot be reached (connection refused): check HF_ENDPOINT, " in lines[-1]
+    assert not any("draining" in line for line in lines)
+
+
+def test_a_broken_manifest_is_logged_once_and_as_its_models(tmp_path: Path) -> None:
+    save_version(tmp_path / "models", "m", 1)
+    (tmp_path / "models" / "m" / "model.yaml").write_text("runtme: python\n")
+    server = Live(["models"], *AT_ONCE, folder=tmp_path)  # it never gets ready
+    try:
+        eventually(lambda: "REST http" in server.log_text())
+        log = server.log_text()
+    finally:
+        server.stop()
+    assert log.count("unknown field") == 1
+    assert "model 'm': models/m/model.yaml: $.runtme: unknown field, did you mean 'run" in log
+    assert "failed: model 'm'; the log says why" in log
+    assert "version 0" not in log
+
+
+def test_the_banner_is_not_wrapped_in_a_file(tmp_path: Path) -> None:
+    name = "a-model-whose-name-is-so-long-that-it-fills-the-eighty-columns-of-a-terminal-alone"
+    save_simple(tmp_path / "models" / name / "1" / "model.onnx")
+    with Live(["models"], *AT_ONCE, folder=tmp_path) as server:
+        eventually(lambda: "REST http" in server.log_text())
+        lines = server.log_text().splitlines()
+    (row,) = [line for line in lines if line.startswith(name)]
+    assert row.split()[1:3] == ["1", "onnx"]
+    assert row.endswith("OUTPUT0 INT32[-1, 16], OUTPUT1 INT32[-1, 16]")
 
 
 @pytest.fixture(scope="module")

@@ -39,10 +39,12 @@ def ask_grpc(server: Live) -> grpc.StatusCode:
     return code
 
 
-def test_requests_under_way_at_the_deadline_are_answered(tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ["nghttp2", "grpcio"])
+def test_requests_under_way_at_the_deadline_are_answered(tmp_path: Path, engine: str) -> None:
     """The one that is computed, those that wait for it, by either door."""
     slow = save_python(tmp_path / "slow.py", PYTHON_MODELS["slow"])
-    with Live([slow], *ARGUMENTS, folder=tmp_path) as server, ThreadPoolExecutor(4) as pool:
+    arguments = (*ARGUMENTS, "--set", f"grpc.engine={engine}")
+    with Live([slow], *arguments, folder=tmp_path) as server, ThreadPoolExecutor(4) as pool:
         first = pool.submit(server.infer, "slow", seconds_input(LONG_S))
         eventually(lambda: server.metric("penstock_instances_busy", model="slow"))
         others = [pool.submit(server.infer, "slow", seconds_input(0)) for _ in range(2)]

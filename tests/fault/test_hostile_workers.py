@@ -73,10 +73,10 @@ async def test_less_memory_than_the_model_takes_is_told_at_once(tmp_path: Path) 
 async def test_one_that_is_frozen_is_found_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from penstock.runtime.process import process_instance
+    from penstock.runtime.process import worker_keeper
 
-    monkeypatch.setattr(process_instance, "_PING_INTERVAL_S", 0.5)
-    monkeypatch.setattr(process_instance, "_PING_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(worker_keeper, "_PING_INTERVAL_S", 0.5)
+    monkeypatch.setattr(worker_keeper, "_PING_TIMEOUT_S", 0.2)
     async with serving(save(tmp_path)) as models:
         (worker,) = workers()
         worker.suspend()

@@ -39,7 +39,7 @@ async def test_it_computes_and_leaves_nothing_behind(tmp_path: Path) -> None:
             (answer,) = (await models.infer("actor", x=big, do=[""])).values()
             np.testing.assert_array_equal(answer, big * 2)
         assert await ask(models, "pid") in [p.pid for p in workers()]
-    assert set(psutil.Process().children(recursive=True)) <= before
+    await until(lambda: set(psutil.Process().children(recursive=True)) <= before)
 
 
 @pytest.mark.parametrize(("do", "why"), [("exit", "status 7"), ("kill", "SIGKILL")])

@@ -196,7 +196,7 @@ def test_a_category_that_is_no_text_is_refused_for_its_row(tmp_path: Path) -> No
 
 def test_categories_are_no_matrix(tmp_path: Path) -> None:
     message = LOADING.refused(save(tmp_path, mixed(BINARY)), runtime_options={"inputs": "matrix"})
-    assert "Expected 'columns' or 'auto' for a model with categorical or text features" in message
+    assert "expected 'columns' or 'auto' for a model with categorical or text features" in message
 
 
 def test_embeddings(tmp_path: Path) -> None:

@@ -208,8 +208,12 @@ def test_modules_that_are_no_json(tmp_path: Path) -> None:
 
 def test_wrong_options(tmp_path: Path) -> None:
     path = saved(tmp_path)
-    assert "`$.pooling`" in refused(path, runtime_options={"pooling": "sum"})
-    assert "unknown field `labels`" in refused(path, runtime_options={"labels": ["a"]})
+    assert "$.runtime_options.pooling: expected" in refused(
+        path, runtime_options={"pooling": "sum"}
+    )
+    assert "$.runtime_options.labels: unknown field" in refused(
+        path, runtime_options={"labels": ["a"]}
+    )
 
 
 async def test_it_is_served(tmp_path: Path) -> None:

@@ -205,8 +205,10 @@ def test_a_processor_of_another_models_size(tmp_path: Path) -> None:
 
 def test_wrong_options(tmp_path: Path) -> None:
     path = saved(tmp_path)
-    assert "unknown field `max_length`" in refused(path, runtime_options={"max_length": 5})
-    assert "Expected 3 labels" in refused(path, runtime_options={"labels": ["a"]})
+    assert "$.runtime_options.max_length: unknown field" in refused(
+        path, runtime_options={"max_length": 5}
+    )
+    assert "expected 3 labels" in refused(path, runtime_options={"labels": ["a"]})
 
 
 def test_without_pillow_the_command_that_brings_it_is_named(tmp_path: Path) -> None:

@@ -135,22 +135,21 @@ def test_options(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"lables": ["a"]}, "Object contains unknown field `lables`"),
-        ({"max_length": "x"}, "Expected `int | null`, got `str` - at `$.max_length`"),
+        ({"lables": ["a"]}, "lables: unknown field, did you mean 'labels'?"),
+        ({"max_length": "x"}, "max_length: expected a whole number >= 4, got text 'x'"),
         (
             {"labels": ["a", "b"]},
-            "Expected 3 labels, one for each class of the model, got 2 - at `$.labels`",
+            "labels: expected 3 labels, one for each class of the model, got 2",
         ),
         (
             {"max_length": 39},
-            "Expected at most 38 tokens, which is what the model can take, got 39 - "
-            "at `$.max_length`",
+            "max_length: expected at most 38 tokens, which is what the model can take, got 39",
         ),
     ],
 )
 def test_wrong_options(tmp_path: Path, options: dict[str, Any], text: str) -> None:
     message = refused(save(tmp_path), runtime_options=options)
-    assert message == f"'m' version 1: runtime_options of 'huggingface': {text}"
+    assert message == f"'m' version 1: runtime 'huggingface': $.runtime_options.{text}"
 
 
 def test_threads(tmp_path: Path) -> None:

@@ -138,9 +138,13 @@ def test_labels_and_wrong_options(tmp_path: Path) -> None:
     names = [f"I-{i}" for i in range(5)]
     executable = load(path, runtime_options={"labels": names})
     assert all(item["label"] in "01234" for item in entities(executable, TEXTS[1])[0])
-    assert "Expected 5 labels" in refused(path, runtime_options={"labels": ["a"]})
-    assert "`$.aggregation`" in refused(path, runtime_options={"aggregation": "first"})
-    assert "unknown field `pooling`" in refused(path, runtime_options={"pooling": "cls"})
+    assert "expected 5 labels" in refused(path, runtime_options={"labels": ["a"]})
+    assert "$.runtime_options.aggregation: expected" in refused(
+        path, runtime_options={"aggregation": "first"}
+    )
+    assert "$.runtime_options.pooling: unknown field" in refused(
+        path, runtime_options={"pooling": "cls"}
+    )
 
 
 async def test_it_is_served(tmp_path: Path) -> None:

@@ -185,7 +185,7 @@ def test_a_model_that_does_not_infer(tmp_path: Path) -> None:
 def test_wrong_options(tmp_path: Path) -> None:
     path = saved(tmp_path)
     assert refused(path, runtime_options={"hypothesis_template": "x", **TASK}).endswith(
-        "Expected '{}' in the label's place, got 'x' - at `$.hypothesis_template`"
+        "$.runtime_options.hypothesis_template: expected '{}' in the label's place, got 'x'"
     )
 
 

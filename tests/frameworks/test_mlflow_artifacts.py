@@ -142,5 +142,6 @@ def test_a_device(tmp_path: Path) -> None:
 def test_a_wrong_option(tmp_path: Path) -> None:
     path = made.xgboost(tmp_path / "model")
     assert refused(path, runtime_options={"trust": True}) == (
-        "'m' version 1: runtime_options of 'mlflow': Object contains unknown field `trust`"
+        "'m' version 1: runtime 'mlflow': $.runtime_options.trust: unknown field, "
+        "expected one of: trust_pickle"
     )

@@ -244,14 +244,17 @@ def test_xml_of_something_else(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"stream": 2}, "Object contains unknown field `stream`"),
-        ({"precision": "int8"}, "Invalid enum value 'int8' - at `$.precision`"),
-        ({"streams": -1}, "Expected `int` >= 0 - at `$.streams`"),
+        ({"stream": 2}, "stream: unknown field, did you mean 'streams'?"),
+        (
+            {"precision": "int8"},
+            "precision: expected 'auto' or 'bf16' or 'f16' or 'f32', got text 'int8'",
+        ),
+        ({"streams": -1}, "streams: expected a whole number >= 0, got -1"),
     ],
 )
 def test_wrong_options(tmp_path: Path, options: dict[str, Any], text: str) -> None:
     message = refused(save(tmp_path / "m.xml"), runtime_options=options)
-    assert message == f"'m' version 1: runtime_options of 'openvino': {text}"
+    assert message == f"'m' version 1: runtime 'openvino': $.runtime_options.{text}"
 
 
 def test_only_the_cpu_may_run_inline(tmp_path: Path) -> None:

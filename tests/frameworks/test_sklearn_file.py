@@ -2,18 +2,21 @@
 
 import os
 import pickle
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from penstock.runtime.runtime import find_runtime
 from tests.frameworks.tabular import Loading, run
 
 pytest.importorskip("sklearn")
 skops_io = pytest.importorskip("skops.io")
 pytest.importorskip("pandas")
 
+import joblib  # noqa: E402  # as above
 from sklearn import cluster, ensemble, linear_model, preprocessing  # noqa: E402  # as above
 
 from penstock.runtime.sklearn_runtime import SklearnRuntime  # noqa: E402  # as above
@@ -54,6 +57,35 @@ def test_a_pickle_is_refused_and_nothing_of_it_runs(
     )
     LOADING.refused(path, runtime_options=_TRUST)
     assert (tmp_path / "owned").exists()
+
+
+@pytest.fixture
+def without_skops(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installation that has scikit-learn and no skops."""
+    for name in [n for n in sys.modules if n.split(".")[0] == "skops"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    for name in [n for n in sys.modules if n.startswith("penstock.runtime.sklearn")]:
+        monkeypatch.delitem(sys.modules, name)
+
+
+@pytest.mark.usefixtures("without_skops")
+def test_a_trusted_pickle_needs_no_skops(tmp_path: Path) -> None:
+    estimator = classifier()
+    joblib.dump(estimator, tmp_path / "model.joblib")
+    loading = Loading(find_runtime("sklearn"), "sklearn")
+    executable = loading.load(tmp_path / "model.joblib", runtime_options=_TRUST)
+    answer = run(executable, x=ROWS)
+    np.testing.assert_array_equal(answer["prediction"], estimator.predict(ROWS))
+
+
+@pytest.mark.usefixtures("without_skops")
+def test_a_skops_file_needs_skops_and_says_how_to_get_it(tmp_path: Path) -> None:
+    (tmp_path / "model.skops").write_bytes(b"")
+    loading = Loading(find_runtime("sklearn"), "sklearn")
+    assert loading.refused(tmp_path / "model.skops") == (
+        "'m' version 1: runtime 'sklearn' needs the package 'skops': "
+        "pip install 'penstock[sklearn]'"
+    )
 
 
 def test_a_pickle_under_another_name_is_not_run_either(tmp_path: Path) -> None:

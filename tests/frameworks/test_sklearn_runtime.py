@@ -363,10 +363,10 @@ def test_an_estimator_that_does_not_know_its_width(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"trust_pickles": True}, "Object contains unknown field `trust_pickles`"),
-        ({"trust_pickle": "yes"}, "Expected `bool`, got `str` - at `$.trust_pickle`"),
+        ({"trust_pickles": True}, "trust_pickles: unknown field, did you mean 'trust_pickle'?"),
+        ({"trust_pickle": "yes"}, "trust_pickle: expected true or false, got text 'yes'"),
         ({"outputs": "transform"}, "['prediction', 'probability', 'margin'], got 'transform'"),
-        ({"outputs": ["margin", "margin"]}, "Expected each output once - at `$.outputs`"),
+        ({"outputs": ["margin", "margin"]}, "$.runtime_options.outputs: expected each output once"),
     ],
 )
 def test_wrong_options(tmp_path: Path, options: Any, said: str) -> None:

@@ -293,14 +293,14 @@ def test_a_cut_keras_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"sign": "x"}, "Object contains unknown field `sign`"),
-        ({"trust_lambdas": "yes"}, "Expected `bool`, got `str` - at `$.trust_lambdas`"),
-        ({"inter_op_threads": -1}, "Expected `int` >= 0 - at `$.inter_op_threads`"),
+        ({"signatures": "x"}, "signatures: unknown field, did you mean 'signature'?"),
+        ({"trust_lambdas": "yes"}, "trust_lambdas: expected true or false, got text 'yes'"),
+        ({"inter_op_threads": -1}, "inter_op_threads: expected a whole number >= 0, got -1"),
     ],
 )
 def test_wrong_options(tmp_path: Path, options: dict[str, Any], text: str) -> None:
     message = refused(tmp_path / "saved_model.pb", runtime_options=options)
-    assert message == f"'m' version 1: runtime_options of 'tensorflow': {text}"
+    assert message == f"'m' version 1: runtime 'tensorflow': $.runtime_options.{text}"
 
 
 PROCESS_SCRIPT = """

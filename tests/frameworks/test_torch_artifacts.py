@@ -27,9 +27,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"weight": "net.pt"}, "Object contains unknown field `weight`"),
-        ({}, "net.py is a class: say the file of its state dict in 'weights'"),
-        ({"weights": "../net.pt"}, "expected a path in the version's folder: '../net.pt'"),
+        ({"weight": "net.pt"}, "$.runtime_options.weight: unknown field, did you mean 'weights'?"),
+        ({}, "weights: net.py is a class: say the file of its state dict here"),
+        ({"weights": "../net.pt"}, "expected a path in the version's folder, got '../net.pt'"),
         ({"weights": "gone.pt"}, "there is no weights file 'gone.pt' beside the class"),
         (
             {"weights": "net.pt", "arguments": {"size": 3}},

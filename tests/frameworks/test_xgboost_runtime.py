@@ -1,5 +1,6 @@
 """The ``xgboost`` runtime beside XGBoost's own predictions."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -250,7 +251,10 @@ def test_threads(tmp_path: Path, threads: int, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:7"])
-def test_a_device_that_is_not_there(tmp_path: Path, device: str) -> None:
+def test_a_device_that_is_not_there(
+    tmp_path: Path, device: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("penstock"), "propagate", True)
     if xgb.build_info()["USE_CUDA"]:
         pytest.skip("this XGBoost computes on GPUs")
     path = save(tmp_path, train(BINARY, "binary:logistic"))
@@ -259,6 +263,7 @@ def test_a_device_that_is_not_there(tmp_path: Path, device: str) -> None:
     options = {"fallback_to_cpu": True}
     executable = LOADING.load(path, runtime_options=options, instances=Instances(device=device))
     assert run(executable, x=ROWS)["prediction"].shape == (7,)
+    assert "it computes on the CPU, as fallback_to_cpu says" in caplog.text
 
 
 def test_a_device_of_no_known_name(tmp_path: Path) -> None:
@@ -292,11 +297,11 @@ def test_a_bad_file(tmp_path: Path, ending: str, damage: str) -> None:
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"output": "margin"}, "Object contains unknown field `output`"),
-        ({"outputs": "margins"}, "Invalid enum value 'margins' - at `$.outputs`"),
-        ({"outputs": ["margin", "margin"]}, "Expected each output once - at `$.outputs`"),
-        ({"labels": ["a"]}, "Expected 2 labels, one for each class of the model, got 1"),
-        ({"iterations": 3}, "got `int` - at `$.iterations`"),
+        ({"output": "margin"}, "$.runtime_options.output: unknown field, did you mean 'outputs'?"),
+        ({"outputs": "margins"}, "or a list, got text 'margins'"),
+        ({"outputs": ["margin", "margin"]}, "$.runtime_options.outputs: expected each output once"),
+        ({"labels": ["a"]}, "labels: expected 2 labels, one for each class of the model, got 1"),
+        ({"iterations": 3}, "iterations: expected 'all' or 'best', got 3"),
     ],
 )
 def test_wrong_options(tmp_path: Path, options: Any, text: str) -> None:
@@ -307,7 +312,7 @@ def test_wrong_options(tmp_path: Path, options: Any, text: str) -> None:
 @pytest.mark.parametrize("options", [{"outputs": "probability"}, {"labels": ["a", "b"]}])
 def test_numbers_have_no_classes(tmp_path: Path, options: Any) -> None:
     path = save(tmp_path, train(X[:, 0], "reg:squarederror"))
-    assert "Expected a classifier, the model gives numbers" in LOADING.refused(
+    assert "expected a classifier, the model gives numbers" in LOADING.refused(
         path, runtime_options=options
     )
 

@@ -19,6 +19,7 @@ from penstock.core.signature import ModelSignature, TensorSpec
 from penstock.dialects.open_inference import (
     grpc_codec,
     grpc_messages,
+    grpc_wire,
     log_settings,
     repository,
 )
@@ -96,7 +97,7 @@ def _try_rest(body: bytes, header_length: int | None) -> None:
     response = InferResponse("m", 1, request.inputs, request.id, request.parameters)
     with suppress(PenstockError):
         encode_infer(response, decoded.reply)
-    grpc_codec.encode_infer(response).SerializeToString()
+    pb.ModelInferResponse.FromString(b"".join(grpc_wire.encode_infer(response)))
 
 
 @given(st.binary(max_size=200), header_lengths)
@@ -123,10 +124,19 @@ def test_damaged_requests(document: object, data: st.DataObject) -> None:
     _try_rest(bytes(text), None)
 
 
-@given(st.binary(max_size=200))
-def test_any_grpc_bytes(wire: bytes) -> None:
-    with suppress(DecodeError, PenstockError):
-        grpc_codec.decode_infer(pb.ModelInferRequest.FromString(wire), 0)
+@given(st.binary(max_size=200), st.integers(0, 2) | st.just(20_000))
+def test_any_grpc_bytes(wire: bytes, more: int) -> None:
+    """Small and large ones, which are read in two ways."""
+    body = wire + b"\x0a\x00" * more
+    try:
+        expected = pb.ModelInferRequest.FromString(body)
+    except DecodeError:
+        expected = None
+    with suppress(PenstockError):
+        message, raw = grpc_wire.read_infer(body)
+        message.raw_input_contents.extend(map(bytes, raw or ()))
+        assert message == expected
+        grpc_codec.decode_infer(message, 0)
 
 
 @given(

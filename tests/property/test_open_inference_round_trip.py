@@ -16,7 +16,7 @@ from penstock.core.ids import LATEST
 from penstock.core.messages import InferRequest, InferResponse
 from penstock.core.signature import ModelSignature
 from penstock.core.tensor import Tensor
-from penstock.dialects.open_inference import grpc_codec, json_data
+from penstock.dialects.open_inference import grpc_codec, grpc_wire, json_data
 from penstock.dialects.open_inference.limits import DEFAULT_LIMITS
 from penstock.dialects.open_inference.proto import grpc_predict_v2_pb2 as pb
 from penstock.dialects.open_inference.reply import OutputOptions, ReplyOptions
@@ -65,8 +65,8 @@ def test_json_and_binary_in_one_reply(tensors: tuple[Tensor, ...], binary: set[s
 
 @given(several(raw_tensors), ids)
 def test_grpc(tensors: tuple[Tensor, ...], request_id: str) -> None:
-    reply = grpc_codec.encode_infer(InferResponse("m", 1, tensors, request_id))
-    wire = pb.ModelInferResponse.FromString(reply.SerializeToString())
+    reply = grpc_wire.encode_infer(InferResponse("m", 1, tensors, request_id))
+    wire = pb.ModelInferResponse.FromString(b"".join(reply))
     message = pb.ModelInferRequest(model_name="m", id=wire.id)
     for output in wire.outputs:
         message.inputs.add(name=output.name, datatype=output.datatype, shape=output.shape)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -20,10 +20,11 @@ from penstock.app.settings import (
     PackageSettings,
     ResponseCacheSettings,
     Settings,
-    WorkerSettings,
 )
+from penstock.app.shared_workers import WORKERS, SharedWorkers
 from penstock.core.clock import Clock, SystemClock
 from penstock.core.daemon_thread import on_daemon_thread
+from penstock.core.errors import ConfigError
 from penstock.core.loader import Loader
 from penstock.core.messages import InferRequest, InferResponse
 from penstock.core.servable import InferenceClient
@@ -46,7 +47,6 @@ from penstock.telemetry.trace import open_telemetry
 
 if TYPE_CHECKING:
     from penstock.app.cached_loader import SharedStore
-    from penstock.runtime.process.worker_host import WorkerHost
     from penstock.server.api import Api
 
 
@@ -60,6 +60,7 @@ class Assembly:
         service: the operations.
         api: everything but inference, made when it is first asked for.
         http_app: the ASGI application.
+        workers: the worker processes of the models.
     """
 
     source: ModelSource
@@ -67,6 +68,7 @@ class Assembly:
     service: ModelService
     api: Callable[[], Api]
     http_app: HttpApp
+    workers: SharedWorkers
 
 
 class _LateClient:
@@ -79,13 +81,20 @@ class _LateClient:
         return await cast(InferenceClient, self.target).infer(request)
 
 
-def build(paths: Sequence[str], settings: Settings, switch: LevelSwitch) -> Assembly:
+def build(
+    paths: Sequence[str],
+    settings: Settings,
+    switch: LevelSwitch,
+    companions: Mapping[str, str] | None = None,
+) -> Assembly:
     """Put a server together.
 
     Args:
         paths: files, folders, repositories and URLs to serve.
         settings: everything else.
         switch: of the logs.
+        companions: what runs beside several serving processes, by name, and where; None: there is
+            one process.
 
     Raises:
         ConfigError: a path or a setting is wrong.
@@ -95,7 +104,13 @@ def build(paths: Sequence[str], settings: Settings, switch: LevelSwitch) -> Asse
     clock, stats, edge = SystemClock(), StatsRegistry(), EdgeStats()
     source = model_source(paths, settings, _packages(settings.packages), clock)
     client = _LateClient()
-    make_loader = _loader_maker(settings, client, stats, edge, clock)
+    workers = SharedWorkers(
+        settings.workers,
+        client,
+        broker=(companions or {}).get(WORKERS, ""),
+        num_processes=_num_processes(settings) if companions else 1,
+    )
+    make_loader = _loader_maker(settings, client, workers, stats, edge, clock)
     manager, control, on_demand = _manage(settings, make_loader, source.scan, clock)
     edge.memory = lambda: MemoryNumbers(
         manager.held_bytes,
@@ -124,11 +139,21 @@ def build(paths: Sequence[str], settings: Settings, switch: LevelSwitch) -> Asse
     if settings.telemetry.tracing:
         service.recorders.append(open_telemetry(clock))
     http_app = HttpApp(service, lambda: api().routes, settings.http.limits)
-    return Assembly(source, control, service, api, http_app)
+    return Assembly(source, control, service, api, http_app, workers)
+
+
+def _num_processes(settings: Settings) -> int:
+    """How many serving processes there are; the supervisor has counted them."""
+    return settings.processes if isinstance(settings.processes, int) else 1
 
 
 def _loader_maker(
-    settings: Settings, client: _LateClient, stats: StatsRegistry, edge: EdgeStats, clock: Clock
+    settings: Settings,
+    client: _LateClient,
+    workers: SharedWorkers,
+    stats: StatsRegistry,
+    edge: EdgeStats,
+    clock: Clock,
 ) -> Callable[[ArtifactRef], Loader]:
     """Makes the loader of an artifact; what all loaders share is made here.
 
@@ -138,7 +163,6 @@ def _loader_maker(
     blocking = BlockingClient(client, asyncio.get_running_loop())
     book, meter = MemoryBook(learns_early=settings.memory.on_demand), MemoryMeter()
     answers = _answers(settings.response_cache, clock, edge)
-    workers = _workers(settings.workers, client)
 
     def make_loader(artifact: ArtifactRef) -> Loader:
         loader = ModelLoader(
@@ -148,7 +172,7 @@ def _loader_maker(
             clock=clock,
             book=book,
             meter=meter,
-            workers=workers,
+            workers=workers.host,
         )
         options = artifact.manifest.response_cache
         wanted = loader if options is None else answers().loader(loader, artifact, options)
@@ -195,10 +219,15 @@ def _packages(settings: PackageSettings) -> PackageIntake:
     """How packages are taken in, the keys looked at now rather than with the first package.
 
     Raises:
-        ConfigError: a key cannot be used.
+        ConfigError: a key cannot be used, or there is none and signatures are required.
         LoadFailed: the library for signatures is not installed.
     """
     intake = settings.intake()
+    if settings.require_signed and not settings.trusted_keys:
+        raise ConfigError(
+            "packages.require_signed: is on, but there is no key to check signatures with: "
+            "name the public keys in packages.trusted_keys"
+        )
     if intake.options.trusted_keys:
         from penstock.repository.package_seal import read_keys
 
@@ -241,21 +270,6 @@ def _on_demand(
         max_backoff_s=max(1.0, settings.lifecycle.max_backoff_s),
     )
     return OnDemand(manager, options, lambda name: control.manifest(name).queue, clock)
-
-
-def _workers(settings: WorkerSettings, client: InferenceClient) -> Callable[[], WorkerHost]:
-    """What worker processes share, made for the first of them."""
-
-    @functools.cache
-    def made() -> WorkerHost:
-        from penstock.runtime.process.reaper_process import ReaperProcess
-        from penstock.runtime.process.shared_memory import SharedMemoryBudget
-        from penstock.runtime.process.worker_host import WorkerHost
-
-        budget = SharedMemoryBudget(settings.shared_memory_max_bytes)
-        return WorkerHost(client, budget, ReaperProcess(), settings.start_timeout_s)
-
-    return made
 
 
 def _manager_options(settings: LifecycleSettings, memory: MemorySettings) -> ManagerOptions:

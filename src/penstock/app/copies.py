@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError as CancelledFuture
+from concurrent.futures import wait
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from penstock.core.clock import Clock
-from penstock.core.errors import LoadFailed
+from penstock.core.errors import Cancelled, LoadFailed
 from penstock.core.model import ModelClient
 from penstock.core.signature import ModelSignature
 from penstock.core.tensor import Tensor
@@ -21,6 +25,10 @@ if TYPE_CHECKING:
     from penstock.runtime.python_runtime import PythonExecutable
 
 
+_LOOK_S = 0.1
+"""How often a load that waits for workers looks whether anybody waits for it."""
+
+
 class Copies(NamedTuple):
     """What was brought up.
 
@@ -29,7 +37,8 @@ class Copies(NamedTuple):
         signature: what the artifact says the model takes and gives.
         platform: the runtime's.
         keep_warm: told the examples that they were warmed up with.
-        close: gives everything back, for a load that fails after all. Blocks.
+        close: gives everything back, for a load that fails after all, or that nobody waits for
+            any more. Blocks; never on the event loop's thread.
     """
 
     instances: Sequence[Instance]
@@ -40,11 +49,23 @@ class Copies(NamedTuple):
 
 
 def thread_copies(
-    artifact: ArtifactRef, client: ModelClient, loop: asyncio.AbstractEventLoop, clock: Clock
+    artifact: ArtifactRef,
+    client: ModelClient,
+    loop: asyncio.AbstractEventLoop,
+    clock: Clock,
+    is_off: threading.Event,
 ) -> Copies:
     """Load so many copies as the manifest says into this process. Blocks.
 
+    Args:
+        artifact: what is loaded.
+        client: how its model may call others.
+        loop: where results are told.
+        clock: the time.
+        is_off: set once nobody waits for them any more: no further copy is loaded then.
+
     Raises:
+        Cancelled: the load was called off.
         LoadFailed: its stages shall have threads of their own, and it is no Python model.
         Exception: what the runtime raises; nothing is left behind.
     """
@@ -53,11 +74,13 @@ def thread_copies(
     executables: list[Executable] = []
 
     def close() -> None:
-        for executable in executables:
-            executable.close()
+        with contextlib.ExitStack() as stack:  # one that raises keeps no other open
+            for executable in executables:
+                stack.callback(executable.close)
 
     try:
         while len(executables) < artifact.manifest.instances.count:
+            check_wanted(artifact, is_off)
             executables.append(runtime.load(artifact, client))
         signature = executables[0].signature
     except BaseException:
@@ -65,6 +88,16 @@ def thread_copies(
         raise
     instances = _on_threads(artifact, executables, loop, clock)
     return Copies(instances, signature, runtime.platform, lambda _: None, close)
+
+
+def check_wanted(artifact: ArtifactRef, is_off: threading.Event) -> None:
+    """See that somebody waits for a load.
+
+    Raises:
+        Cancelled: it was called off.
+    """
+    if is_off.is_set():
+        raise Cancelled(f"{artifact.id}: its load was called off")
 
 
 def _check_stages(artifact: ArtifactRef) -> None:
@@ -90,17 +123,38 @@ def _on_threads(
     return staged_instances(artifact.id, of_python, counts, loop, clock)
 
 
+async def _close_all(instances: Sequence[Instance]) -> None:
+    await asyncio.gather(*(instance.close() for instance in instances))
+
+
 def process_copies(
-    artifact: ArtifactRef, host: WorkerHost, loop: asyncio.AbstractEventLoop, clock: Clock
+    artifact: ArtifactRef,
+    host: WorkerHost,
+    loop: asyncio.AbstractEventLoop,
+    clock: Clock,
+    is_off: threading.Event,
 ) -> Copies:
     """Start so many workers as the manifest says. Blocks; never on the event loop's thread.
 
+    Args:
+        artifact: what they load.
+        host: what all workers share.
+        loop: where they are looked after.
+        clock: the time.
+        is_off: set once nobody waits for them any more: those that load are ended then.
+
     Raises:
+        Cancelled: the load was called off.
         LoadFailed: one did not come up; nothing is left behind.
     """
     from penstock.runtime.process.start import start_instances
 
+    check_wanted(artifact, is_off)
     starting = asyncio.run_coroutine_threadsafe(start_instances(artifact, host, clock), loop)
+    while not wait([starting], _LOOK_S).done:
+        if is_off.is_set():
+            starting.cancel()
+            check_wanted(artifact, is_off)
     instances, loaded = starting.result()
 
     def keep_warm(examples: Sequence[tuple[Tensor, ...]]) -> None:
@@ -108,7 +162,10 @@ def process_copies(
             instance.revive_with(examples)
 
     def close() -> None:
-        for instance in instances:
-            asyncio.run_coroutine_threadsafe(instance.close(), loop).result()
+        closing = _close_all(instances)
+        try:
+            asyncio.run_coroutine_threadsafe(closing, loop).result()
+        except (RuntimeError, CancelledFuture):  # the loop has ended: the host ends them
+            closing.close()
 
     return Copies(instances, loaded.signature, loaded.platform, keep_warm, close)

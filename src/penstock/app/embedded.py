@@ -145,7 +145,12 @@ async def serving(
     finally:
         source.cancel()
         await asyncio.gather(source, return_exceptions=True)
-        await drain(assembly.service, stop_accepting=(), timeout_s=effective.drain_timeout_s)
+        await drain(
+            assembly.service,
+            stop_accepting=(),
+            timeout_s=effective.drain_timeout_s,
+            end_workers=assembly.workers.close,
+        )
 
 
 def _tensor(name: str, value: Any, spec: TensorSpec | None) -> Tensor:
@@ -162,4 +167,4 @@ def _tensor(name: str, value: Any, spec: TensorSpec | None) -> Tensor:
 def _check_loaded(assembly: Assembly) -> None:
     for status in assembly.service.manager.statuses():
         if status.state is VersionState.FAILED:
-            raise LoadFailed(status.id.says(status.reason))
+            raise LoadFailed(status.says())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import re
+import types
 import typing
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -188,9 +189,12 @@ def _misfit(name: str, kind: Any, value: Any, where: str) -> str:
 def describe_type(kind: Any) -> str:
     """A setting's type in words: ``a whole number from 0 to 65535``."""
     if typing.get_origin(kind) is typing.Literal:
-        return "one of " + ", ".join(str(choice) for choice in typing.get_args(kind))
+        choices = typing.get_args(kind)
+        return ("one of " if len(choices) > 1 else "") + ", ".join(map(str, choices))
     if typing.get_origin(kind) is tuple:
         return "a list of text (in an environment variable or flag: separated by commas)"
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        return " or ".join(map(describe_type, typing.get_args(kind)))
     if typing.get_origin(kind) is typing.Annotated:
         base, *notes = typing.get_args(kind)
         return describe_type(base) + "".join(_range(note) for note in notes)

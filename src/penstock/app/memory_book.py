@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Final, Literal, NamedTuple
 
 from penstock.core.ids import ServableId
+from penstock.core.resources import ResourceEstimate
 from penstock.repository.artifact import ArtifactRef
 
 Source = Literal["estimated", "measured", "declared"]
@@ -35,9 +36,14 @@ class MemoryBook:
     """Remembers what was learnt of a version's size, beyond its unload.
 
     What the runtime declares stands; of several measurements the largest one, because memory that
-    is used again does not show. The first load of a runtime is not counted: most of what it takes
-    is the framework's own. A version that was never measured is taken to need its files, once
+    is used again does not show. A version that was never measured is taken to need its files, once
     for each instance, and what the measured ones of its runtime needed beyond theirs, on average.
+
+    The first load of a runtime is an upper bound for its version and nothing more. It takes the
+    version's own memory and what the framework makes on its first use and keeps (arenas, pools of
+    threads, compiled kernels), and one number cannot tell the two apart. Charged to the version,
+    it would keep others out; charged to the runtime, memory that goes with the version would
+    count for ever. The first load after that, of this version or another, is measured.
 
     Args:
         learns_early: whether loads of a runtime run one at a time until one was measured, so
@@ -50,6 +56,7 @@ class MemoryBook:
         self._learns_early = learns_early
         self._known: dict[ServableId, tuple[str, MemoryUse]] = {}
         self._started: set[str] = set()
+        self._firsts: dict[str, tuple[ServableId, str, int]] = {}
         self._overheads: dict[str, tuple[int, float]] = {}
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -59,7 +66,18 @@ class MemoryBook:
         if entry is not None and entry[0] == artifact.revision:
             return entry[1]
         _, overhead_bytes = self._overheads.get(artifact.runtime, (0, 0.0))
-        return MemoryUse(_files_bytes(artifact) + round(overhead_bytes), "estimated")
+        num_bytes = _files_bytes(artifact) + round(overhead_bytes)
+        first = self._firsts.get(artifact.runtime)
+        if first is not None and first[:2] == (artifact.id, artifact.revision):
+            num_bytes = max(_files_bytes(artifact), min(num_bytes, first[2]))
+        return MemoryUse(num_bytes, "estimated")
+
+    def estimate(self, artifact: ArtifactRef) -> ResourceEstimate:
+        """What a load will take; what was concluded from other models counts as guessed."""
+        use = self.use_of(artifact)
+        is_guess = use.source == "estimated"
+        guessed_bytes = max(0, use.num_bytes - _files_bytes(artifact)) if is_guess else 0
+        return ResourceEstimate(use.num_bytes, guessed_bytes)
 
     def learn(self, artifact: ArtifactRef, use: MemoryUse | None) -> None:
         """A version was loaded, and has shown how large it is; None: it has not.
@@ -68,7 +86,10 @@ class MemoryBook:
         """
         is_first = artifact.runtime not in self._started
         self._started.add(artifact.runtime)
-        if use is None or (is_first and use.source == "measured"):
+        if use is None:
+            return
+        if is_first and use.source == "measured":
+            self._firsts[artifact.runtime] = (artifact.id, artifact.revision, use.num_bytes)
             return
         before = self.use_of(artifact)
         if before.source == use.source == "measured":

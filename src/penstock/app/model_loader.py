@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from penstock.app.copies import Copies, process_copies, thread_copies
+from penstock.app.copies import Copies, check_wanted, process_copies, thread_copies
+from penstock.app.manifest_advice import advise
 from penstock.app.memory_book import MemoryBook, MemoryUse
 from penstock.app.memory_meter import MemoryMeter, give_back_free_memory
 from penstock.core.clock import Clock, SystemClock
@@ -31,6 +33,20 @@ from penstock.telemetry.registry import StatsRegistry
 
 if TYPE_CHECKING:
     from penstock.runtime.process.worker_host import WorkerHost
+
+
+class _Loaded(NamedTuple):
+    """What a load made.
+
+    Attributes:
+        info: of the version.
+        copies: of the model, warm.
+        learnt: how large they turned out to be; None: it cannot be told.
+    """
+
+    info: ModelInfo
+    copies: Copies
+    learnt: MemoryUse | None
 
 
 class ModelLoader:
@@ -68,24 +84,43 @@ class ModelLoader:
 
     def estimate(self) -> ResourceEstimate:
         """What it took when it was last loaded; before, its size on disk for each instance."""
-        return ResourceEstimate(self._book.use_of(self._artifact).num_bytes)
+        return self._book.estimate(self._artifact)
 
     async def load(self) -> Scheduler:
         """Load and warm up every instance on a thread of this load's own; see ``core.Loader``.
 
-        A load that hangs keeps no process alive.
+        A load that hangs keeps no process alive. What one made that was cancelled is closed as
+        soon as it is there, and no further copy of it is begun.
         """
+        try:
+            return await self._load()
+        except LoadFailed as err:
+            advised = advise(self._artifact, err)
+            if advised is None:
+                raise
+            raise advised from err
+
+    async def _load(self) -> Scheduler:
         started_ns = self._clock.monotonic_ns()
         loop = asyncio.get_running_loop()
         async with self._book.turn(self._artifact.runtime):
-            info, instances, learnt = await on_daemon_thread(
-                lambda: self._load_measured(loop), f"penstock-load-{self._artifact.id.name}"
-            )
-            self._book.learn(self._artifact, learnt)
+            is_off = threading.Event()
+            try:
+                loaded = await on_daemon_thread(
+                    lambda: self._load_measured(loop, is_off),
+                    f"penstock-load-{self._artifact.id.name}",
+                    drop=lambda unwanted: unwanted.copies.close(),
+                )
+            except asyncio.CancelledError:
+                is_off.set()
+                raise
+            self._book.learn(self._artifact, loaded.learnt)
         try:
-            scheduler = Scheduler(info, instances, loop=loop, clock=self._clock)
+            scheduler = Scheduler(
+                loaded.info, loaded.copies.instances, loop=loop, clock=self._clock
+            )
         except ConfigError as err:
-            for instance in instances:
+            for instance in loaded.copies.instances:
                 await instance.close()
             raise LoadFailed(f"{self._artifact.id}: {err.message}") from err
         use = self._book.use_of(self._artifact)
@@ -104,35 +139,33 @@ class ModelLoader:
                 await scheduler.close()
                 await on_daemon_thread(give_back_free_memory, "penstock-trim")
 
-    def _load_measured(
-        self, loop: asyncio.AbstractEventLoop
-    ) -> tuple[ModelInfo, Sequence[Instance], MemoryUse | None]:
+    def _load_measured(self, loop: asyncio.AbstractEventLoop, is_off: threading.Event) -> _Loaded:
         """Load, and tell how large it is. A framework's own memory counts for no model."""
         is_here = self._artifact.manifest.instances.kind == "thread"
         if is_here:
             find_runtime(self._artifact.runtime)
         with self._meter.measuring() as measurement:
-            info, instances = self._load_instances(loop)
-        declared = [declared_bytes(instance) for instance in instances]
+            info, copies = self._load_copies(loop, is_off)
+        declared = [declared_bytes(instance) for instance in copies.instances]
         known = [num_bytes for num_bytes in declared if num_bytes is not None]
-        if len(known) == len(instances):
-            return info, instances, MemoryUse(sum(known), "declared")
+        if len(known) == len(declared):
+            return _Loaded(info, copies, MemoryUse(sum(known), "declared"))
         if measurement.grown_bytes is None or not is_here:
-            return info, instances, None
-        return info, instances, MemoryUse(measurement.grown_bytes, "measured")
+            return _Loaded(info, copies, None)
+        return _Loaded(info, copies, MemoryUse(measurement.grown_bytes, "measured"))
 
-    def _load_instances(
-        self, loop: asyncio.AbstractEventLoop
-    ) -> tuple[ModelInfo, Sequence[Instance]]:
+    def _load_copies(
+        self, loop: asyncio.AbstractEventLoop, is_off: threading.Event
+    ) -> tuple[ModelInfo, Copies]:
         artifact = self._artifact
         copies: Copies | None = None
         try:
-            copies = self._copies(loop)
+            copies = self._copies(loop, is_off)
             signature = self._declared(copies.signature)
             self._check_batch_sizes(signature)
             examples = self._examples(signature)
             one_each = copies.instances[: artifact.manifest.instances.count]  # others share a copy
-            warm_up_ns = max(warm_up(artifact.id, one, examples) for one in one_each)
+            warm_up_ns = max(self._warm_up(one, examples, is_off) for one in one_each)
             copies.keep_warm(examples)
         except BaseException as err:
             if copies is not None:
@@ -149,15 +182,21 @@ class ModelLoader:
             manifest=artifact.manifest,
             warm_up_ns=warm_up_ns,
         )
-        return info, copies.instances
+        return info, copies
 
-    def _copies(self, loop: asyncio.AbstractEventLoop) -> Copies:
+    def _warm_up(
+        self, instance: Instance, examples: Sequence[tuple[Tensor, ...]], is_off: threading.Event
+    ) -> int:
+        check_wanted(self._artifact, is_off)
+        return warm_up(self._artifact.id, instance, examples)
+
+    def _copies(self, loop: asyncio.AbstractEventLoop, is_off: threading.Event) -> Copies:
         artifact = self._artifact
         if artifact.manifest.instances.kind == "thread":
-            return thread_copies(artifact, self._client, loop, self._clock)
+            return thread_copies(artifact, self._client, loop, self._clock, is_off)
         if self._workers is None:
             raise LoadFailed(f"{artifact.id}: there are no worker processes here")
-        return process_copies(artifact, self._workers(), loop, self._clock)
+        return process_copies(artifact, self._workers(), loop, self._clock, is_off)
 
     def _check_batch_sizes(self, signature: ModelSignature) -> None:
         """See that no preferred size is beyond a batch, now that the default is known."""

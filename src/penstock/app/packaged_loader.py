@@ -30,7 +30,9 @@ class PackagedLoader:
     async def load(self) -> Servable:
         """Unpack, every byte verified, then load; see ``core.Loader.load``."""
         hold = await on_daemon_thread(
-            self._package.open, f"penstock-unpack-{self._package.path.name}"
+            self._package.open,
+            f"penstock-unpack-{self._package.path.name}",
+            drop=PackageHold.release,
         )
         try:
             servable = await self._loader.load()

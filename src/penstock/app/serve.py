@@ -4,24 +4,41 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import signal
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from penstock.app.build import Assembly, build
 from penstock.app.settings import Settings
+from penstock.app.stop_signals import stop_event
+from penstock.core.errors import PenstockError
 from penstock.server.drain import drain
+from penstock.server.grpc_engine import check_engine, load_engine
 from penstock.server.sockets import address, bind, free_port, port_of
 from penstock.telemetry.logs import configure
+
+if TYPE_CHECKING:
+    from penstock.app.processes.member import Member
 
 _PATIENCE = 10
 _GRPC_AFTER_S = 5.0
 """gRPC waits for the models, so that its import delays no first prediction, but not for ever."""
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 Stop = Callable[[float], Awaitable[None]]
+
+
+class Doors(NamedTuple):
+    """Where a server is to be reached.
+
+    Attributes:
+        listening: the HTTP socket.
+        grpc_port: the gRPC port, which is free; 0: there shall be none.
+        are_shared: whether other processes are to be reached there, too.
+    """
+
+    listening: socket.socket
+    grpc_port: int
+    are_shared: bool = False
 
 
 class RunningServer:
@@ -32,6 +49,7 @@ class RunningServer:
         host: the address it is bound to.
         http_port: the HTTP port.
         grpc_port: the gRPC port; 0: there is none.
+        num_processes: how many serve there.
     """
 
     def __init__(self, assembly: Assembly, host: str, http_port: int, grpc_port: int) -> None:
@@ -39,6 +57,7 @@ class RunningServer:
         self.host = host
         self.http_port = http_port
         self.grpc_port = grpc_port
+        self.num_processes = 1
 
 
 async def serve(
@@ -59,54 +78,109 @@ async def serve(
     Raises:
         ConfigError: a path, a setting or a port is wrong; nothing is left behind.
     """
-    grpc_port = free_port(settings.host, settings.grpc.port, "gRPC") if settings.grpc.enabled else 0
+    grpc_port = 0
+    if settings.grpc.enabled:
+        check_engine(settings.grpc.engine)
+        grpc_port = free_port(settings.host, settings.grpc.port, "gRPC")
     with bind(settings.host, settings.http.port, "HTTP", settings.http.backlog) as listening:
-        telemetry = settings.telemetry
-        assembly = build(paths, settings, configure(telemetry.log_format, telemetry.log_level))
-        server = RunningServer(assembly, settings.host, port_of(listening), grpc_port)
-        await _run(server, listening, settings, on_ready)
+        member: Member | None = None
+        if settings.control_store:
+            from penstock.app.processes.member import lone_member
+
+            member = await lone_member(settings)
+        await serve_on(Doors(listening, grpc_port), paths, settings, on_ready, member)
+
+
+async def serve_on(
+    doors: Doors,
+    paths: Sequence[str],
+    settings: Settings,
+    on_ready: Callable[[RunningServer], Awaitable[None]] | None,
+    member: Member | None,
+) -> None:
+    """Serve where it is said; otherwise as ``serve``.
+
+    Args:
+        doors: where.
+        paths: files, folders and repositories to serve.
+        settings: everything else.
+        on_ready: as for ``serve``; of several processes in one of them.
+        member: what makes this process one of several; None: it is alone.
+
+    Raises:
+        PenstockError: see ``serve``; a StoreError where the shared state cannot be read.
+    """
+    telemetry = settings.telemetry
+    number = 0 if member is None else member.place.process.number
+    switch = configure(telemetry.log_format, telemetry.log_level, number)
+    companions = None if member is None else member.place.companions
+    try:
+        assembly = build(paths, settings, switch, companions)
+        server = RunningServer(assembly, settings.host, port_of(doors.listening), doors.grpc_port)
+        await _run(server, doors, settings, on_ready, member)
+    finally:
+        if member is not None:
+            await member.leave()
 
 
 async def _run(
     server: RunningServer,
-    listening: socket.socket,
+    doors: Doors,
     settings: Settings,
     on_ready: Callable[[RunningServer], Awaitable[None]] | None,
+    member: Member | None,
 ) -> None:
     """From the first look at the models to the end of the drain."""
     assembly = server.assembly
-    stopped = _stop_event()
+    stopped = stop_event(is_supervised=doors.are_shared)
+    if member is not None:
+        await member.begin(assembly, stopped)
     source = asyncio.create_task(assembly.source.run(assembly.control), name="source")
-    doors: list[Stop] = []
+    opened: list[Stop] = []
+    has_failed = False
     loaded: asyncio.Task[None] | None = None
     await asyncio.sleep(0)  # the source takes its first look
     if source.done():
         source.result()  # a path is wrong: nothing has started yet
     try:
-        from penstock.server.http_server import HttpServer  # while the first model loads
-
-        http = HttpServer(assembly.http_app, listening, settings.http.backlog)
-        http.start()
-        doors.append(http.stop)
-        loaded = asyncio.create_task(wait_loaded(assembly, settings), name="initial load")
+        loaded = asyncio.create_task(_load(assembly, settings, member), name="initial load")
+        if member is not None and member.place.opens_late:
+            await first_of(asyncio.wait([loaded]), source, stopped)
+        opened.append(_start_http(assembly, settings, doors))
         await first_of(asyncio.wait([loaded], timeout=_GRPC_AFTER_S), source, stopped)
         if server.grpc_port and not stopped.is_set():
-            doors.append(await _start_grpc(assembly, settings, server.grpc_port))
+            opened.append(await _start_grpc(assembly, settings, doors))
         gc.freeze()  # what is there now stays: no later collection needs to look at it
         gc.enable()
         await first_of(asyncio.wait([loaded]), source, stopped)
         if loaded.done():
             loaded.result()
+            if member is not None:
+                await _all_started(member, source, stopped)
             assembly.service.has_started = True
-        if on_ready is not None and not stopped.is_set():
-            await on_ready(server)
+        if not stopped.is_set():
+            await _announce(server, member, on_ready)
         await first_of(stopped.wait(), source, stopped)
+    except PenstockError:
+        has_failed = not assembly.service.has_started
+        raise
     finally:
-        work = [source, *([loaded] if loaded is not None else [])]
-        for task in work:
-            task.cancel()
-        await asyncio.gather(*work, return_exceptions=True)
-        await drain(assembly.service, stop_accepting=doors, timeout_s=settings.drain_timeout_s)
+        assembly.service.is_draining = True  # before anything that may take its time
+        await _let_go([source, *([loaded] if loaded is not None else [])], member)
+        await drain(
+            assembly.service,
+            stop_accepting=opened,
+            timeout_s=settings.drain_timeout_s,
+            is_silent=has_failed,
+            end_workers=assembly.workers.close,
+        )
+
+
+async def _load(assembly: Assembly, settings: Settings, member: Member | None) -> None:
+    """Everything that should be there at the start is, what was ordered meanwhile included."""
+    await wait_loaded(assembly, settings)
+    if member is not None:
+        await member.follow()
 
 
 async def wait_loaded(assembly: Assembly, settings: Settings) -> None:
@@ -116,20 +190,36 @@ async def wait_loaded(assembly: Assembly, settings: Settings) -> None:
     await assembly.service.manager.wait_loaded()
 
 
-def _stop_event() -> asyncio.Event:
-    """Set by the first SIGTERM or SIGINT; a second one ends the process at once."""
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
+async def _let_go(work: Sequence[asyncio.Task[None]], member: Member | None) -> None:
+    """Follow neither the models nor the other processes any longer."""
+    for task in work:
+        task.cancel()
+    await asyncio.gather(*work, return_exceptions=True)
+    if member is not None:
+        await member.leave()
 
-    def on_signal() -> None:
-        stopped.set()
-        for number in _SIGNALS:
-            loop.remove_signal_handler(number)
-            signal.signal(number, signal.SIG_DFL)
 
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, on_signal)
-    return stopped
+async def _announce(
+    server: RunningServer,
+    member: Member | None,
+    on_ready: Callable[[RunningServer], Awaitable[None]] | None,
+) -> None:
+    """Tell whoever wants to know that everything is there; of several processes one does."""
+    if member is not None:
+        server.num_processes = member.num_processes
+    if on_ready is not None and (member is None or member.announces):
+        await on_ready(server)
+
+
+async def _all_started(member: Member, source: asyncio.Task[None], stopped: asyncio.Event) -> None:
+    """This process has come up; wait until all others have, or this one is stopped."""
+    starting = asyncio.create_task(member.started(), name="start")
+    try:
+        await first_of(asyncio.wait([starting]), source, stopped)
+        if starting.done():
+            starting.result()
+    finally:
+        starting.cancel()
 
 
 async def first_of(
@@ -151,18 +241,25 @@ async def first_of(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _import_grpc() -> ModuleType:
+def _start_http(assembly: Assembly, settings: Settings, doors: Doors) -> Stop:
+    from penstock.server.http_server import HttpServer  # while the first model loads
+
+    backlog, is_shared = settings.http.backlog, doors.are_shared
+    http = HttpServer(assembly.http_app, doors.listening, backlog, is_shared=is_shared)
+    http.start()
+    return http.stop
+
+
+async def _start_grpc(assembly: Assembly, settings: Settings, doors: Doors) -> Stop:
     """GRPC takes as long to import as a model to load: not on the event loop's thread."""
-    from penstock.server import grpc
-
-    return grpc
-
-
-async def _start_grpc(assembly: Assembly, settings: Settings, port: int) -> Stop:
     api = assembly.api()
-    door = await asyncio.to_thread(_import_grpc)
-    options = door.GrpcOptions(max_message_bytes=settings.grpc.max_message_bytes)
-    server = door.GrpcServer(assembly.service, api.views, api.live, options)
-    await server.start(address(settings.host, port))
-    stop: Stop = server.stop
-    return stop
+    make_door = await asyncio.to_thread(load_engine, settings.grpc.engine)
+    from penstock.server.grpc_api.api import GrpcApi
+    from penstock.server.grpc_api.call import GrpcOptions
+
+    options = GrpcOptions(
+        max_message_bytes=settings.grpc.max_message_bytes, shares_port=doors.are_shared
+    )
+    door = make_door(GrpcApi(assembly.service, api.views, api.live), options)
+    await door.start(address(settings.host, doors.grpc_port))
+    return door.stop

@@ -16,9 +16,11 @@ from penstock.repository.filesystem_source import WatchOptions
 from penstock.repository.listing import MAX_ENTRIES
 from penstock.repository.package_options import PackageIntake, PackageOptions, default_cache
 from penstock.server.exchange import Limits
+from penstock.server.grpc_engine import EngineName
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
+Processes = Annotated[int, msgspec.Meta(ge=1, le=256)] | Literal["auto"]
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 NonNegative = Annotated[float, msgspec.Meta(ge=0)]
 
@@ -47,11 +49,14 @@ class GrpcSettings(_Strict, frozen=True):
     Attributes:
         enabled: whether there is a gRPC port at all.
         port: TCP port; 0: any that is free.
+        engine: what carries it: ``nghttp2``, which needs the library of that name; ``grpcio``,
+            which is slower and always there; ``auto``: the first where it is installed.
         max_message_bytes: the most a message may take; -1: no limit.
     """
 
     enabled: bool = True
     port: Port = 8081
+    engine: EngineName = "auto"
     max_message_bytes: int = -1
 
 
@@ -166,6 +171,8 @@ class PackageSettings(_Strict, frozen=True):
         cache: the folder they are unpacked to; empty: `penstock/packages` in the user's cache.
         trusted_keys: files of Ed25519 public keys: a package that none of them signed is refused;
             empty: signatures are not looked at.
+        require_signed: serve nothing but packages that one of these keys signed: no folder, no
+            single file, wherever it comes from.
         max_bytes: the most that the files of one package may take.
         max_files: the most files one package may hold.
         max_cache_bytes: the most that unpacked packages may take together; those that nothing is
@@ -174,6 +181,7 @@ class PackageSettings(_Strict, frozen=True):
 
     cache: str = ""
     trusted_keys: tuple[str, ...] = ()
+    require_signed: bool = False
     max_bytes: AtLeastOne = 64 * 1024**3
     max_files: AtLeastOne = MAX_ENTRIES
     max_cache_bytes: AtLeastOne = 64 * 1024**3
@@ -182,7 +190,7 @@ class PackageSettings(_Strict, frozen=True):
         """What the source is given."""
         cache = Path(self.cache) if self.cache else default_cache()
         keys = tuple(map(Path, self.trusted_keys))
-        options = PackageOptions(keys, self.max_bytes, self.max_files)
+        options = PackageOptions(keys, self.max_bytes, self.max_files, self.require_signed)
         return PackageIntake(cache, options, self.max_cache_bytes)
 
 
@@ -228,6 +236,10 @@ class Settings(_Strict, frozen=True):
             ``none``: load once at start.
         load_models: with ``explicit``, models to load at start; ``*``: all.
         drain_timeout_s: how long requests under way may take when the server stops, in seconds.
+        processes: serving processes, which share the ports and the models; ``auto``: one for each
+            processor.
+        control_store: where loads and unloads by hand, and the log and trace settings, are
+            kept for the next start, as ``sqlite:///control.db``; empty: nowhere.
         http: the HTTP door.
         grpc: the gRPC door.
         watch: how the repository is watched.
@@ -246,6 +258,8 @@ class Settings(_Strict, frozen=True):
     model_control: Literal["watch", "explicit", "none"] = "watch"
     load_models: tuple[str, ...] = ()
     drain_timeout_s: NonNegative = 30.0
+    processes: Processes = 1
+    control_store: str = ""
     http: HttpSettings = HttpSettings()
     grpc: GrpcSettings = GrpcSettings()
     watch: WatchSettings = WatchSettings()

@@ -1,4 +1,4 @@
-"""ByteSize: a number of bytes as people write it."""
+"""ByteSize: a number of bytes as people write it, and as they read it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ _UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4}
 _UNITS |= {f"{letter}i": 1024**power for power, letter in enumerate("kmgt", start=1)}
 _TEXT = re.compile(r"\s*(\d{1,18}(?:\.\d{1,9})?)\s*([kmgt]i?)?b?\s*", re.IGNORECASE | re.ASCII)
 _LARGEST = 2**63 - 1
+_SHOWN_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 class ByteSize(int):
@@ -34,6 +35,22 @@ class ByteSize(int):
         if not 0 <= num_bytes <= _LARGEST:
             raise ValueError("out of range")
         return cls(num_bytes)
+
+
+def show_bytes(num_bytes: int, *, round_up: bool = False) -> str:
+    """A size for people, to a tenth of its unit: ``512 B``, ``1.5 KiB``, ``20 MiB``.
+
+    Law: where ``more > less``, ``show_bytes(more, round_up=True)`` and ``show_bytes(less)`` differ,
+    so that "needs more than there is" never reads as "needs 10 MiB of 10 MiB".
+
+    Args:
+        num_bytes: >= 0.
+        round_up: up where it is not exact, else down.
+    """
+    power = min((max(num_bytes, 1).bit_length() - 1) // 10, len(_SHOWN_UNITS) - 1)
+    tenths, rest = divmod(num_bytes * 10, 1024**power)
+    whole, tenth = divmod(tenths + (round_up and rest > 0), 10)
+    return f"{whole}{f'.{tenth}' if tenth else ''} {_SHOWN_UNITS[power]}"
 
 
 def _from_text(text: str) -> int:

@@ -13,6 +13,7 @@
     ├── Cancelled              the client went away
     ├── TooLarge               a size limit was crossed
     ├── Unsupported            a legal request for something this server does not do
+    ├── UnsupportedEncoding    the body is packed in a way this server cannot unpack
     ├── FailedPrecondition     the server's mode forbids it
     ├── ModelFailed            the model's code raised or answered nonsense
     │   ├── MalformedAnswer    its answer does not fit its signature
@@ -43,6 +44,7 @@ class ErrorCode(enum.StrEnum):
     CANCELLED = "cancelled"
     TOO_LARGE = "too_large"
     UNSUPPORTED = "unsupported"
+    UNSUPPORTED_ENCODING = "unsupported_encoding"
     FAILED_PRECONDITION = "failed_precondition"
     MODEL_FAILED = "model_failed"
     LOAD_FAILED = "load_failed"
@@ -177,6 +179,12 @@ class Unsupported(PenstockError):
     code = ErrorCode.UNSUPPORTED
 
 
+class UnsupportedEncoding(PenstockError):
+    """The body is packed in a way that this server cannot unpack; the text says which it can."""
+
+    code = ErrorCode.UNSUPPORTED_ENCODING
+
+
 class FailedPrecondition(PenstockError):
     """The server's mode forbids the operation (for example: load while watching)."""
 
@@ -205,9 +213,24 @@ class MalformedAnswer(ModelFailed):
 
 
 class ModelCrashed(ModelFailed):
-    """The worker process that computed the batch died; nobody knows how far it got."""
+    """The worker process that computed the batch died; nobody knows how far it got.
+
+    Attributes:
+        has_begun: whether it may have computed any of it; where not, to run it again does no harm.
+    """
 
     retryable = True
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after_s: float | None = None,
+        is_reported: bool = False,
+        has_begun: bool = True,
+    ) -> None:
+        super().__init__(message, retry_after_s=retry_after_s, is_reported=is_reported)
+        self.has_begun = has_begun
 
 
 class LoadFailed(PenstockError):

@@ -10,14 +10,29 @@ class ResourceEstimate(NamedTuple):
 
     Attributes:
         ram_bytes: main memory, in bytes.
+        guessed_bytes: the part of it that was concluded from other servables. It is a reason to
+            make room or to wait, and none to refuse a load.
     """
 
     ram_bytes: int = 0
+    guessed_bytes: int = 0
+
+    @property
+    def own_bytes(self) -> int:
+        """What is known of the servable itself."""
+        return self.ram_bytes - self.guessed_bytes
 
     def __add__(self, other: object) -> ResourceEstimate:
         if not isinstance(other, ResourceEstimate):
             return NotImplemented
-        return ResourceEstimate(self.ram_bytes + other.ram_bytes)
+        return ResourceEstimate(
+            self.ram_bytes + other.ram_bytes, self.guessed_bytes + other.guessed_bytes
+        )
+
+    def cut(self, excess_bytes: int) -> ResourceEstimate:
+        """So much less, as far as it is a guess."""
+        less = min(max(0, excess_bytes), self.guessed_bytes)
+        return ResourceEstimate(self.ram_bytes - less, self.guessed_bytes - less)
 
     def fits(self, available: ResourceEstimate) -> bool:
         """Whether all of it is available."""

@@ -84,9 +84,10 @@ class ModelSignature(msgspec.Struct, frozen=True):
 
         Source: texts after Triton's, which clients and their tests look for.
         """
+        specs = {spec.name: spec for spec in self.inputs}
         rows = -1
         for tensor in inputs:
-            spec = self.input(tensor.name)
+            spec = specs.get(tensor.name)
             if spec is None:
                 raise self._unexpected_input(model, tensor.name)
             _check_tensor(model, spec, tensor, batched=self.batched)
@@ -104,10 +105,11 @@ class ModelSignature(msgspec.Struct, frozen=True):
         return rows if rows >= 0 else 1
 
     def _check_names(self, model: str, names: list[str]) -> None:
-        for name in names:
-            if names.count(name) > 1:
-                raise InvalidArgument(f"input '{name}' already exists in request")
-        missing = [s.name for s in self.inputs if not s.optional and s.name not in names]
+        given = set(names)
+        if len(given) != len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise InvalidArgument(f"input '{twice}' already exists in request")
+        missing = [s.name for s in self.inputs if not s.optional and s.name not in given]
         if missing:
             raise InvalidArgument(
                 f"expected {len(self.inputs)} inputs but got {len(names)} inputs for model "

@@ -27,12 +27,15 @@ class AspiredVersion(msgspec.Struct, frozen=True):
             revision is loaded afresh and replaces the old one without a gap.
         loader: how to load it; None when ``error`` is set.
         error: why it cannot even be tried (corrupt manifest, no artifact); None when all is well.
+        of_model: whether the error is the whole model's, of which no version is known: the
+            number means nothing then. Whoever says so has logged the error.
     """
 
     id: ServableId
     revision: str
     loader: Loader | None = None
     error: PenstockError | None = None
+    of_model: bool = False
 
 
 class AspiredModel(msgspec.Struct, frozen=True):

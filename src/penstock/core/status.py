@@ -35,6 +35,8 @@ class VersionStatus(NamedTuple):
         reason: why it is not ready, for people; "" where there is nothing to say.
         revision: the fingerprint of what is, or is being, loaded.
         labels: the labels that point at it.
+        of_model: whether it stands for the whole model, of which no version is known: the number
+            means nothing then.
     """
 
     id: ServableId
@@ -42,3 +44,13 @@ class VersionStatus(NamedTuple):
     reason: str = ""
     revision: str = ""
     labels: tuple[str, ...] = ()
+    of_model: bool = False
+
+    @property
+    def subject(self) -> str:
+        """Who this is about, for people."""
+        return f"model '{self.id.name}'" if self.of_model else str(self.id)
+
+    def says(self) -> str:
+        """The reason, and whose it is."""
+        return f"{self.subject}: {self.reason}" if self.of_model else self.id.says(self.reason)

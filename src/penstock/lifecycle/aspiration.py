@@ -44,7 +44,9 @@ def aspire(stored: StoredModel, make_loader: Callable[[ArtifactRef], Loader]) ->
 
 def unservable(name: str, error: PenstockError) -> AspiredModel:
     """A model that should serve and cannot, with no version to hang the error on."""
-    return AspiredModel(name, (AspiredVersion(ServableId(name, 0), "", error=error),))
+    revision = hashlib.blake2b(error.message.encode(), digest_size=8).hexdigest()
+    version = AspiredVersion(ServableId(name, 0), revision, error=error, of_model=True)
+    return AspiredModel(name, (version,))
 
 
 def override_manifest(stored: StoredModel, manifest: Manifest) -> StoredModel:

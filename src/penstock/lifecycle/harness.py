@@ -78,6 +78,7 @@ class LoaderHarness:
         revision: the fingerprint of what is loaded.
         loader: how; None: ``error`` says why there is none.
         error: why it cannot even be tried; None when there is a loader.
+        of_model: whether the error is the whole model's; see ``AspiredVersion``.
         reason: why it is not ready, for people; "" where there is nothing to say. A text and no
             exception, whose traceback would keep a half-loaded model in memory.
         culprit: what a model's code raised, for the log; set only while ``on_change`` is told
@@ -102,6 +103,7 @@ class LoaderHarness:
         self.revision = aspired.revision
         self.loader: Loader | None = aspired.loader
         self.error: PenstockError | None = aspired.error
+        self.of_model = aspired.of_model
         self.reason = ""
         self.culprit: BaseException | None = None
         self.serial = serial

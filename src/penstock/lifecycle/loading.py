@@ -66,6 +66,7 @@ class Loading:
         except PenstockError as error:
             harness.refuse(error)
             return ()
+        estimate = self.room.want(self._streams, stream, harness, estimate)
         if not self.room.is_there(self._streams, stream, harness, estimate):
             return self._make_room(stream, harness, estimate)
         self.reservations.reserve(harness.serial, estimate)

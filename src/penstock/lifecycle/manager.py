@@ -380,7 +380,8 @@ class Manager:
         """Called by a harness after each change of its state."""
         stream = self._streams[harness.id.name]
         stream.index()
-        if harness.state is VersionState.FAILED and harness.is_aspired:
+        is_failure = harness.state is VersionState.FAILED and harness.is_aspired
+        if is_failure and not harness.of_model:
             text = harness.id.says(harness.reason)
             _log.error("failed to load: %s", text, exc_info=harness.culprit)
         if self._on_change is not None:

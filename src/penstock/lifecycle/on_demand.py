@@ -151,7 +151,7 @@ class OnDemand:
             return
         left_s = self._backoff.left_s(name, failures, self._clock.monotonic_ns())
         if left_s > 0:
-            reasons = "; ".join(one.id.says(one.reason) for one in failures)
+            reasons = "; ".join(one.says() for one in failures)
             text = f"{reasons}; it is tried again in {left_s:.1f} s at the earliest"
             raise LoadFailed(text, retryable=True, retry_after_s=left_s)
         self._backoff.tried_again(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from penstock.core.byte_size import show_bytes
 from penstock.core.clock import Clock
 from penstock.core.resources import ResourceEstimate
 from penstock.core.status import VersionState
@@ -14,7 +15,6 @@ from penstock.lifecycle.reservations import Reservations
 from penstock.lifecycle.stream import Stream
 
 _GOING: Final = (VersionState.UNLOADING, VersionState.UNLOADED)
-_MIB: Final = 1024 * 1024
 
 Streams = Mapping[str, Stream]
 
@@ -41,6 +41,20 @@ class Room:
         self._clock = clock
         self._min_loaded_s = min_loaded_s
         self.num_evictions = 0
+
+    def want(
+        self, streams: Streams, stream: Stream, harness: LoaderHarness, estimate: ResourceEstimate
+    ) -> ResourceEstimate:
+        """What to ask for: the estimate, without guesses that nobody could ever make room for.
+
+        Where even what is known of the version itself cannot be had, the guesses at others are
+        given up first, so that a version is refused for what is known alone.
+        """
+        lacking_bytes = self._lacking_bytes(streams, stream, harness, estimate)
+        if lacking_bytes > estimate.guessed_bytes:
+            self._reservations.forget_guesses()
+            lacking_bytes = self._lacking_bytes(streams, stream, harness, estimate)
+        return estimate.cut(lacking_bytes)
 
     def is_there(
         self, streams: Streams, stream: Stream, harness: LoaderHarness, estimate: ResourceEstimate
@@ -91,6 +105,16 @@ class Room:
 
     def _plan(self, streams: Streams, stream: Stream, missing_bytes: int) -> Plan:
         """What there is to do for so much, beside what is on its way out already."""
+        residents, going_bytes = self._others(streams, stream)
+        return plan_evictions(
+            residents,
+            missing_bytes - going_bytes,
+            self._clock.monotonic_ns(),
+            round(self._min_loaded_s * 1e9) if stream.yields else 0,
+        )
+
+    def _others(self, streams: Streams, stream: Stream) -> tuple[list[Resident], int]:
+        """Who beside ``stream`` could go, and the bytes of those that are on their way out."""
         others = [one for one in streams.values() if one.harnesses and one is not stream]
         on_demand = [one for one in others if one.is_on_demand]
         going_bytes = sum(
@@ -99,12 +123,17 @@ class Room:
             for one in other.harnesses
             if not other.is_demanded or not one.is_aspired or one.state in _GOING
         )
-        return plan_evictions(
-            [self._resident(one) for one in on_demand if one.is_demanded],
-            missing_bytes - going_bytes,
-            self._clock.monotonic_ns(),
-            round(self._min_loaded_s * 1e9) if stream.yields else 0,
-        )
+        return [self._resident(one) for one in on_demand if one.is_demanded], going_bytes
+
+    def _lacking_bytes(
+        self, streams: Streams, stream: Stream, harness: LoaderHarness, estimate: ResourceEstimate
+    ) -> int:
+        """What would be missing even without all who could go; <= 0: nothing would."""
+        missing_bytes = self._missing_bytes(streams, stream, harness, estimate)
+        if missing_bytes <= 0 or not estimate.ram_bytes:
+            return 0
+        residents, going_bytes = self._others(streams, stream)
+        return missing_bytes - going_bytes - sum(one.num_bytes for one in residents)
 
     def _missing_bytes(
         self, streams: Streams, stream: Stream, harness: LoaderHarness, estimate: ResourceEstimate
@@ -133,7 +162,7 @@ class Room:
 
     def _why(self, estimate: ResourceEstimate, plan: Plan) -> str:
         """Why a load waits, for people."""
-        text = f"it needs {-(-estimate.ram_bytes // _MIB)} MiB of memory"
+        text = f"it needs {show_bytes(estimate.ram_bytes, round_up=True)} of memory"
         if plan.verdict is Verdict.ENOUGH:
             return f"{text}: others are being unloaded to make room"
         return (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Final, Literal, Protocol
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Final, Literal, Protocol, TypeAlias
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -27,6 +27,9 @@ EVERY_MODEL = "*"
 
 ControlMode = Literal["watch", "explicit", "none"]
 """Who says what serves: what is stored, an operator's calls, or what is stored at the start."""
+
+Override: TypeAlias = "Callable[[Manifest], Manifest]"
+"""Makes of the stored manifest the one to serve with; raises ConfigError where it cannot."""
 
 
 class ManagedTarget(Target[AspiredModel], Protocol):
@@ -100,6 +103,8 @@ class ModelControl:
         self._make_loader = make_loader
         self._mode = mode
         self._initial = tuple(initial)
+        self._unwanted: frozenset[str] = frozenset()
+        self._overrides: Mapping[str, Override] = {}
         self._scan = scan
         self._on_demand = on_demand
         self._scan_lock = asyncio.Lock()
@@ -117,7 +122,20 @@ class ModelControl:
             self._wanted = {model.name: self._aspire(model) for model in models}
         self._tell()
 
-    async def load(self, name: str, manifest_override: Manifest | None = None) -> None:
+    def resume(self, loaded: Mapping[str, Override | None], unloaded: Iterable[str] = ()) -> None:
+        """Begin where another process has ended: what was ordered by hand wins over the initial
+        names. In the mode ``explicit``, before anything is aspired.
+
+        Args:
+            loaded: names to load at the start, and what their manifests are replaced with.
+            unloaded: names not to load at the start.
+        """
+        self._unwanted = frozenset(unloaded)
+        self._overrides = {name: one for name, one in loaded.items() if one is not None}
+        kept = (name for name in self._initial if name not in self._unwanted)
+        self._initial = tuple(dict.fromkeys((*kept, *loaded)))
+
+    async def load(self, name: str, override: Override | None = None) -> None:
         """Load a model, or load it afresh where its files or its manifest have changed.
 
         Law: it ends with every version that the policy chooses ready, or with nothing changed:
@@ -126,18 +144,20 @@ class ModelControl:
 
         Args:
             name: the model's name.
-            manifest_override: takes the place of the stored manifest until the next load.
+            override: what is served with in place of the stored manifest until the next load;
+                None: the stored one.
 
         Raises:
             FailedPrecondition: the mode forbids it.
+            ConfigError: the override is wrong.
             InvalidArgument: no model can have this name.
             LoadFailed: it is not stored, has no version, or a version of it cannot be loaded.
             asyncio.CancelledError: the caller went away; the load goes on.
         """
-        self._check_request(name)
+        self.check_request(name)
         async with self._lock(name):
             await self._look()
-            aspired = self._find(name, manifest_override)
+            aspired = self._find(name, override)
             before = self._wanted.get(name)
             had_failed = bool(self._target.failures(name))
             self._wanted[name] = aspired
@@ -146,10 +166,9 @@ class ModelControl:
             if had_failed:
                 self._target.retry_failed(name)
             await self._wait_loaded(name)
-            reasons = self._reasons(aspired)
-            if reasons:
+            if (error := self._failure(aspired)) is not None:
                 self._restore(name, before)
-                raise LoadFailed(f"failed to load '{name}', {'; '.join(reasons)}")
+                raise error
 
     async def unload(self, name: str) -> None:
         """Unload all versions of a model and wait until they are gone, requests included.
@@ -160,9 +179,10 @@ class ModelControl:
             FailedPrecondition: the mode forbids it.
             InvalidArgument: no model can have this name.
         """
-        self._check_request(name)
+        self.check_request(name)
         async with self._lock(name):
             self._initial = tuple(one for one in self._initial if one != name)
+            self._unwanted |= {name}
             if self._wanted.pop(name, None) is None:
                 return
             self._outcomes[name] = [
@@ -176,6 +196,11 @@ class ModelControl:
         """The stored manifest of a model; the default one where it is not stored."""
         stored = self._stored.get(name)
         return Manifest() if stored is None else stored.manifest
+
+    def failure(self, name: str) -> LoadFailed | None:
+        """Why a model that should serve does not, or not yet; None: it does, or should not."""
+        aspired = self._wanted.get(name)
+        return None if aspired is None or aspired.on_demand else self._failure(aspired)
 
     def index(self) -> list[IndexRow]:
         """Everything stored and everything loaded, by name and version."""
@@ -197,9 +222,9 @@ class ModelControl:
 
     def _want_initial(self) -> None:
         """Want the initial names that are stored; the others may still be settling."""
-        wanted = [*self._stored] if EVERY_MODEL in self._initial else self._initial
-        for name in wanted:
-            if name in self._stored and name not in self._wanted:
+        wanted = {*self._initial, *(self._stored if EVERY_MODEL in self._initial else ())}
+        for name in self._stored:
+            if name in wanted and name not in self._wanted and name not in self._unwanted:
                 self._want(name)
         if EVERY_MODEL not in self._initial:
             self._initial = tuple(name for name in self._initial if name not in self._stored)
@@ -215,15 +240,23 @@ class ModelControl:
 
     def _want(self, name: str) -> None:
         try:
-            self._wanted[name] = self._find(name, None)
-        except LoadFailed as error:
-            _log.error("%s", error.message)
+            self._wanted[name] = self._find(name, self._overrides.get(name))
+        except PenstockError as error:
+            stored = self._stored.get(name)
+            if stored is None or stored.error is None:  # that one was logged when it was told
+                _log.error("%s", error.message)
             self._wanted[name] = unservable(name, error)
 
     def _tell(self) -> None:
         self._target.set_aspired(list(self._wanted.values()))
 
-    def _check_request(self, name: str) -> None:
+    def check_request(self, name: str) -> None:
+        """Refuse a load or unload by hand that can never be.
+
+        Raises:
+            FailedPrecondition: the mode forbids it.
+            InvalidArgument: no model can have this name.
+        """
         if self._mode == "watch":
             raise FailedPrecondition(
                 "explicit model load / unload is not allowed if polling is enabled"
@@ -246,17 +279,19 @@ class ModelControl:
             async with self._scan_lock:
                 self._remember(await self._scan())
 
-    def _find(self, name: str, manifest: Manifest | None) -> AspiredModel:
+    def _find(self, name: str, override: Override | None) -> AspiredModel:
         """What should serve of a stored model.
 
         Raises:
             LoadFailed: there is nothing to load.
+            ConfigError: the override is wrong.
         """
         stored = self._stored.get(name)
         if stored is None:
             raise LoadFailed(f"failed to load '{name}', failed to poll from model repository")
         if stored.error is not None:
             raise LoadFailed(f"failed to load '{name}', {stored.error.message}")
+        manifest = None if override is None else override(stored.manifest)
         try:
             chosen = stored if manifest is None else override_manifest(stored, manifest)
         except PenstockError as error:
@@ -280,17 +315,19 @@ class ModelControl:
             if demanded is not None:
                 self._target.forgo(demanded)
 
-    def _reasons(self, aspired: AspiredModel) -> list[str]:
-        """Why a load that has ended is no success; none: it is one."""
-        failures = self._target.failures(aspired.name)
-        if failures:
-            return [f"version {one.id.version}: {one.reason}" for one in failures]
+    def _failure(self, aspired: AspiredModel) -> LoadFailed | None:
+        """Why a load that has ended is no success; None: it is one."""
         ready = self._target.ready_versions(aspired.name)
-        return [
+        reasons = [
+            f"version {one.id.version}: {one.reason}" for one in self._target.failures(aspired.name)
+        ] or [
             f"version {one.id.version}: it was unloaded meanwhile"
             for one in aspired.versions
             if one.id.version not in ready
         ]
+        if not reasons:
+            return None
+        return LoadFailed(f"failed to load '{aspired.name}', {'; '.join(reasons)}")
 
     def _restore(self, name: str, before: AspiredModel | None) -> None:
         """Want what was wanted before, and remember what became of the attempt."""

@@ -194,7 +194,9 @@ class Stream:
         """One version as it stands, with its labels."""
         labels = (self.aspired or _NOTHING).labels
         pointing = tuple(sorted(name for name, at in labels.items() if at == harness.id.version))
-        return VersionStatus(harness.id, harness.state, harness.reason, harness.revision, pointing)
+        return VersionStatus(
+            harness.id, harness.state, harness.reason, harness.revision, pointing, harness.of_model
+        )
 
     def statuses(self) -> list[VersionStatus]:
         """One status per version number, ascending.
@@ -219,17 +221,15 @@ class Stream:
         if self.wanted or not self.is_on_demand:
             return
         aspired = self.aspired or _NOTHING
-        state, reason = VersionState.NEW, "not loaded yet; loads on demand"
+        cold, why = VersionState.NEW, "not loaded yet; loads on demand"
         if self._was_evicted:
-            state, reason = VersionState.UNLOADED, "unloaded to make room; loads on demand"
+            cold, why = VersionState.UNLOADED, "unloaded to make room; loads on demand"
         for one in aspired.versions:
+            state, reason = cold, why
             labels = tuple(sorted(k for k, at in aspired.labels.items() if at == one.id.version))
             if one.error is not None:
-                yield VersionStatus(
-                    one.id, VersionState.FAILED, one.error.message, one.revision, labels
-                )
-            else:
-                yield VersionStatus(one.id, state, reason, one.revision, labels)
+                state, reason = VersionState.FAILED, one.error.message
+            yield VersionStatus(one.id, state, reason, one.revision, labels, one.of_model)
 
     def evict(self) -> None:
         """It is wanted in memory no longer: another needs the room."""

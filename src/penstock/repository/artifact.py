@@ -26,6 +26,7 @@ class ArtifactRef(msgspec.Struct, frozen=True):
         revision: fingerprint of the files and the manifest.
         package: the package whose files are not in ``root`` before it is unpacked; None: they
             are there.
+        is_single_file: whether the file was served by its own path: it can have no manifest.
     """
 
     id: ServableId
@@ -37,6 +38,7 @@ class ArtifactRef(msgspec.Struct, frozen=True):
     num_bytes: int
     revision: str
     package: PackageRef | None = None
+    is_single_file: bool = False
 
 
 class BadArtifact(msgspec.Struct, frozen=True):

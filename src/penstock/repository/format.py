@@ -136,8 +136,8 @@ def refuse_ending(name: str) -> str:
         )
     if further := [r for r, endings in FURTHER_ENDINGS.items() if ending in endings]:
         return (
-            f"'{name}' may be anything: where it is a model, put it in NAME/1/ and say "
-            f"'runtime: {further[0]}' in NAME/model.yaml"
+            f"'{name}' may be anything: where it is a model, put it in a folder whose model.yaml "
+            f"says 'runtime: {further[0]}', and serve the folder"
         )
     maker = f" ({FOREIGN_ENDINGS[ending]})" if ending in FOREIGN_ENDINGS else ""
     return (
@@ -151,6 +151,11 @@ def is_model_file(name: str) -> bool:
     is_known = _ending(name) in RUNTIME_BY_ENDING or _ending(name) in FOREIGN_ENDINGS
     is_named = name in RUNTIME_BY_NAME and name != SAVED_CONFIG_NAME
     return is_known or is_named or _is_pickled(name)
+
+
+def can_run(runtime: str | None, name: str) -> bool:
+    """Whether a file of this name, which may be anything, is a model where ``runtime`` is named."""
+    return runtime is not None and _ending(name) in FURTHER_ENDINGS.get(runtime, ())
 
 
 def _most_likely(names: Sequence[str], runtime: str | None) -> Sequence[str]:
@@ -212,7 +217,7 @@ def _none_found(files: Sequence[str], runtime: str | None) -> str:
 
 def _runtime_of_ending(name: str, runtime: str | None) -> str | None:
     """The runtime of a file's ending, ``runtime`` if it can; None: there is none."""
-    if runtime is not None and _ending(name) in FURTHER_ENDINGS.get(runtime, ()):
+    if can_run(runtime, name):
         return runtime
     return RUNTIME_BY_ENDING.get(_ending(name))
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from pathlib import PurePosixPath
 from typing import Literal
 
-from penstock.repository.format import PREFERRED_NAMES, is_model_file
+from penstock.repository.format import PREFERRED_NAMES, can_run, is_model_file, split_class
 from penstock.repository.listing import Entry, is_transient
-from penstock.repository.manifest import MANIFEST_NAME
+from penstock.repository.manifest import MANIFEST_NAME, Manifest
 from penstock.repository.package_options import PACKAGE_ENDING
 
 _VERSION = re.compile(r"0|[1-9][0-9]{0,17}")
@@ -50,8 +51,27 @@ def model_folders(entries: Sequence[Entry]) -> list[str]:
 
 def loose_artifacts(entries: Sequence[Entry]) -> list[str]:
     """Files directly in a folder that are models by their ending."""
+    return [name for name in _files(entries) if is_model_file(name)]
+
+
+def has_loose_artifact(entries: Sequence[Entry], manifest: Manifest) -> bool:
+    """Whether a model's folder holds a model itself, by an ending or by what its manifest says.
+
+    An ending that may be anything is a model's where ``runtime`` names one that runs it; what
+    ``entry`` names is the model, whatever it is called and however deep it lies.
+    """
+    if loose_artifacts(entries):
+        return True
+    if manifest.entry is not None:
+        first = PurePosixPath(split_class(manifest.entry)[0]).parts[0]
+        return any(e.path == first and not is_skipped(first) for e in entries)
+    spare = {MANIFEST_NAME, *(warmup.file for warmup in manifest.warmup or ())}
+    return any(can_run(manifest.runtime, n) for n in _files(entries) if n not in spare)
+
+
+def _files(entries: Sequence[Entry]) -> list[str]:
     files = (e.path for e in entries if e.kind in ("file", "broken"))
-    return [name for name in files if not is_transient(name) and is_model_file(name)]
+    return [name for name in files if not is_transient(name)]
 
 
 def has_manifest(entries: Sequence[Entry]) -> bool:

@@ -31,6 +31,10 @@ __all__ = [
 
 _Count = Annotated[int, Meta(ge=1)]
 _CountOrZero = Annotated[int, Meta(ge=0)]
+_Int32OrZero = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+_UInt32Count = Annotated[int, Meta(ge=1, le=2**32 - 1)]
+"""What the protocol's ModelConfig carries in 32 bits."""
+
 _Name = Annotated[str, Meta(min_length=1)]
 _YEAR_S = 365 * 24 * 3600
 _Seconds = Annotated[float, Meta(gt=0, le=_YEAR_S)]
@@ -85,7 +89,7 @@ class Queue(_Strict, frozen=True):
         default_timeout_s: the deadline of a request that brings none, in seconds.
     """
 
-    max_requests: _Count = 1000
+    max_requests: _UInt32Count = 1000
     max_bytes: ByteSize = ByteSize(256 * 1024 * 1024)
     default_timeout_s: _Seconds = 30.0
 
@@ -169,7 +173,7 @@ class VersionPolicyFields(_Strict, frozen=True):
         specific: just these versions.
     """
 
-    latest: _Count | None = None
+    latest: _UInt32Count | None = None
     specific: tuple[_CountOrZero, ...] | None = None
 
 
@@ -250,7 +254,7 @@ class Manifest(_Strict, frozen=True):
     runtime: _Name | None = None
     entry: _Name | None = None
     description: str = ""
-    max_batch_size: _CountOrZero | None = None
+    max_batch_size: _Int32OrZero | None = None
     batching: Batching = Batching()
     queue: Queue = Queue()
     instances: Instances = Instances()

@@ -1,4 +1,4 @@
-"""Do plain values fit the Manifest: known fields, right types, right ranges, in words."""
+"""Do plain values fit a Struct: known fields, right types, right ranges, in words."""
 
 from __future__ import annotations
 
@@ -35,17 +35,21 @@ _PYTHON: Mapping[type[inspect.Type], tuple[type, ...]] = {
 }
 
 
-def check_shape(data: object, source: str) -> None:
-    """Check that ``data`` can become a Manifest.
+def check_shape(
+    data: object, source: str, kind: type[msgspec.Struct] = Manifest, path: str = "$"
+) -> None:
+    """Check that ``data`` can become a Manifest, or another Struct that a model.yaml holds.
 
     Args:
-        data: what a model.yaml or a load request holds.
+        data: what a model.yaml or a load request holds, or a part of it.
         source: what an error calls it.
+        kind: what it shall become.
+        path: where in the whole it stands.
 
     Raises:
         ConfigError: the first misfit, as ``source: $.path: what was expected, what came``.
     """
-    _Checker(source).check(data, _manifest_type(), "$")
+    _Checker(source).check(data, _type_info(kind), path)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -56,8 +60,8 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 @functools.cache
-def _manifest_type() -> inspect.Type:
-    return inspect.type_info(Manifest)
+def _type_info(kind: type[msgspec.Struct]) -> inspect.Type:
+    return inspect.type_info(kind)
 
 
 class _Checker:
@@ -179,12 +183,18 @@ def _expected_one(kind: inspect.Type) -> str:
         return " or ".join(repr(value) for value in kind.values)
     bounds = ""
     if isinstance(kind, inspect.IntType | inspect.FloatType):
-        bounds += f" >= {kind.ge}" if kind.ge is not None else ""
-        bounds += f" > {kind.gt}" if kind.gt is not None else ""
-        bounds += f" and <= {kind.le}" if kind.le is not None else ""
+        bounds = _bounds(kind)
     if isinstance(kind, inspect.StrType) and kind.min_length:
         bounds = " that is not empty"
     return _WORDS[type(kind)] + bounds
+
+
+def _bounds(kind: inspect.IntType | inspect.FloatType) -> str:
+    if kind.ge is not None and kind.le is not None:
+        return f" from {kind.ge} to {kind.le}"
+    bounds = f" >= {kind.ge}" if kind.ge is not None else ""
+    bounds += f" > {kind.gt}" if kind.gt is not None else ""
+    return bounds + (f" and <= {kind.le}" if kind.le is not None else "")
 
 
 def to_manifest(data: object) -> Manifest:

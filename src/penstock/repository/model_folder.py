@@ -13,9 +13,9 @@ from penstock.repository.artifact import ArtifactRef, BadArtifact
 from penstock.repository.fingerprint import fingerprint
 from penstock.repository.format import choose_artifact
 from penstock.repository.layout import (
+    has_loose_artifact,
     is_model_name,
     is_skipped,
-    loose_artifacts,
     version_folders,
     version_packages,
 )
@@ -60,6 +60,9 @@ def look_at_file(file: Path, name: str, class_name: str | None) -> ModelLook:
     tree = Tree((entry,), entry.newest_ns)
     entry_text = f"{file.name}:{class_name}" if class_name else file.name
     found = _version(file.parent, ServableId(name, 1), tree, ReadManifest(), entry_text)
+    if isinstance(found.found, ArtifactRef):
+        alone = msgspec.structs.replace(found.found, is_single_file=True)
+        found = msgspec.structs.replace(found, found=alone)
     return ModelLook(name, str(file), "", 0, versions=(found,), present=frozenset({1}))
 
 
@@ -71,13 +74,15 @@ def _look(
     manifest_entry = next((e for e in entries if e.path == MANIFEST_NAME), None)
     read = cache.read(folder / MANIFEST_NAME, manifest_entry) if manifest_entry else ReadManifest()
     numbered, packed = version_folders(entries), version_packages(entries)
-    is_loose = not (numbered or packed) and bool(loose_artifacts(entries))
+    is_loose = not (numbered or packed) and has_loose_artifact(entries, read.manifest)
     present = frozenset({1}) if is_loose else frozenset(numbered.keys() | packed.keys())
     error = read.error or _misplaced(path, name, entries, present)
     if error is not None:
         newest_ns = manifest_entry.newest_ns if read.error and manifest_entry else newest_ns
         mark = _mark(manifest_entry, error.message)
-        failed = ModelLook.failed(name, path, error, newest_ns=newest_ns, present=present)
+        is_unknown = bool(read.error) and not present and bool(_contents(entries))
+        known = None if is_unknown else present  # an unread manifest may name a loose artifact
+        failed = ModelLook.failed(name, path, error, newest_ns=newest_ns, present=known)
         return msgspec.structs.replace(failed, mark=mark)
     folders = {1: folder} if is_loose else {n: folder / sub for n, sub in numbered.items()}
     looks = {
@@ -155,7 +160,8 @@ def _version(
 ) -> VersionLook:
     """The version that a folder's files make."""
     revision = fingerprint(tree.entries, read.content)
-    files = [e.path for e in tree.entries if e.kind == "file"]
+    spare = {warmup.file for warmup in read.manifest.warmup or ()}
+    files = [e.path for e in tree.entries if e.kind == "file" and e.path not in spare]
     chosen = choose_artifact(files, entry=entry, runtime=read.manifest.runtime)
     if isinstance(chosen, str):
         broken = [e.path for e in tree.entries if e.kind == "broken"]
@@ -193,11 +199,7 @@ def _misplaced(
             f"{path}: {name!r} cannot be a model's name: rename the folder, "
             "using letters, digits, '_', '.' and '-'"
         )
-    others = [
-        e.path
-        for e in entries
-        if e.path != MANIFEST_NAME and not (is_transient(e.path) or is_skipped(e.path))
-    ]
+    others = _contents(entries)
     if present or not others:
         return None
     return ConfigError(
@@ -205,6 +207,12 @@ def _misplaced(
         f"such as '1.pst', or an artifact; found: {', '.join(others[:8])} "
         "(a folder that is no model may start with '_')"
     )
+
+
+def _contents(entries: Sequence[Entry]) -> list[str]:
+    """The names in a model's folder that somebody put there for the model's sake."""
+    names = (entry.path for entry in entries)
+    return [n for n in names if n != MANIFEST_NAME and not (is_transient(n) or is_skipped(n))]
 
 
 def _unreadable(path: str, err: OSError) -> LoadFailed:

@@ -21,6 +21,7 @@ from penstock.repository.package_head import PackageHead, read_head
 from penstock.repository.package_options import PackageOptions
 from penstock.repository.package_ref import PackageRef
 from penstock.repository.package_store import folder_of
+from penstock.repository.signed_only import check_laid_over
 
 
 def look_at_package(
@@ -45,7 +46,7 @@ def look_at_package(
     try:
         head = _head(path, entry, cache)
         _check_place(head, id_, cache.packages.options)
-        manifest = _laid_over(_own_manifest(head, path), read, path)
+        manifest = _laid_over(_own_manifest(head, path), read, path, cache.packages.options)
         found = _artifact(path, head, id_, manifest, cache, revision)
     except PenstockError as err:
         found = BadArtifact(id_, revision, LoadFailed(f"{id_}: {err.message}"))
@@ -112,11 +113,19 @@ def _own_manifest(head: PackageHead, path: Path) -> Manifest:
     return parse_manifest(head.model_yaml, f"{path}/{MANIFEST_NAME}")
 
 
-def _laid_over(own: Manifest, read: ReadManifest, path: Path) -> Manifest:
-    """The model's ``model.yaml`` over the package's, field by field."""
+def _laid_over(own: Manifest, read: ReadManifest, path: Path, options: PackageOptions) -> Manifest:
+    """The model's ``model.yaml`` over the package's, field by field.
+
+    Raises:
+        LoadFailed: it says what only a signed file may.
+    """
     source = str(path.parent / MANIFEST_NAME)
     fields = parse_yaml(read.content, source) if read.content else None
-    return apply_overrides(own, fields, source) if isinstance(fields, dict) else own
+    if not isinstance(fields, dict):
+        return own
+    if options.require_signed:
+        check_laid_over(fields, source)
+    return apply_overrides(own, fields, source)
 
 
 def _alone(manifest: Manifest, version: int) -> Manifest:

@@ -20,11 +20,13 @@ class PackageOptions(msgspec.Struct, frozen=True):
             signatures are not looked at.
         max_bytes: the most that all its files may take.
         max_files: the most files it may hold.
+        require_signed: whether nothing but packages that one of the keys signed is served.
     """
 
     trusted_keys: tuple[Path, ...] = ()
     max_bytes: int = 64 * 1024**3
     max_files: int = MAX_ENTRIES
+    require_signed: bool = False
 
 
 class PackageIntake(msgspec.Struct, frozen=True):

@@ -91,6 +91,10 @@ def look_at_root(root: Root, cache: ManifestCache) -> RootLook:
     status = root.path.stat()
     is_folder = stat.S_ISDIR(status.st_mode)
     models = _folder(root.path, cache) if is_folder else (_file(root, cache),)
+    if cache.packages.options.require_signed:
+        from penstock.repository.signed_only import only_signed
+
+        models = tuple(map(only_signed, models))
     return RootLook(models, status.st_dev, status.st_ino, is_folder)
 
 

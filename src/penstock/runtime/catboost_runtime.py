@@ -133,8 +133,9 @@ def _inputs(
     if options.inputs == "matrix":
         raise wrong_option(
             artifact,
-            "Expected 'columns' or 'auto' for a model with categorical or text features, "
-            "got 'matrix' - at `$.inputs`",
+            "inputs",
+            "expected 'columns' or 'auto' for a model with categorical or text features, "
+            "got 'matrix'",
         )
     dtypes = {n: DType.BYTES if i in texts else DType.FP32 for i, n in enumerate(names)}
     return PooledColumns(column_inputs(artifact, dtypes), model)

@@ -30,13 +30,43 @@ def choose_device(
         return "cpu"
     if kind == "cuda" and int(index or 0) < gpu_count:
         return f"cuda:{index or 0}"
-    missing = (
-        f"{artifact.id}: device '{name}' was asked for, but this {framework} sees {gpu_count} GPUs"
+    without_device(
+        artifact,
+        name,
+        there=f"{framework} sees {gpu_count} GPUs",
+        remedy="say instances.device: cpu, or runtime_options.fallback_to_cpu: true, or install a "
+        f"{framework} built for CUDA where there is a GPU",
+        fallback_to_cpu=fallback_to_cpu,
     )
-    if fallback_to_cpu:
-        _log.warning("%s; it computes on the CPU, as fallback_to_cpu says", missing)
-        return "cpu"
-    raise LoadFailed(
-        f"{missing}; say instances.device: cpu, or runtime_options.fallback_to_cpu: true, or "
-        f"install a {framework} built for CUDA where there is a GPU"
+    return "cpu"
+
+
+def without_device(
+    artifact: ArtifactRef, name: str, *, there: str, remedy: str, fallback_to_cpu: bool
+) -> None:
+    """Say that a device is not there: in the log where the CPU may do its work, else as an error.
+
+    Args:
+        artifact: the model.
+        name: the device that was asked for.
+        there: the framework, and what it has instead: ``PyTorch sees 0 GPUs``.
+        remedy: what to do.
+        fallback_to_cpu: whether the CPU may compute.
+
+    Raises:
+        LoadFailed: it may not.
+    """
+    if not fallback_to_cpu:
+        raise no_device(artifact, name, there=there, remedy=remedy)
+    _log.warning(
+        "%s; it computes on the CPU, as fallback_to_cpu says", _missing(artifact, name, there)
     )
+
+
+def no_device(artifact: ArtifactRef, name: str, *, there: str, remedy: str) -> LoadFailed:
+    """The error of a device that is not there; see ``without_device``."""
+    return LoadFailed(f"{_missing(artifact, name, there)}; {remedy}")
+
+
+def _missing(artifact: ArtifactRef, name: str, there: str) -> str:
+    return f"{artifact.id}: device '{name}' was asked for, but this {there}"

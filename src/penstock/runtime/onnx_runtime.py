@@ -6,17 +6,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
-import numpy as np
 import onnxruntime as ort
 
 from penstock.core.dtype import DType
-from penstock.core.errors import InvalidInput, LoadFailed, may_pass
+from penstock.core.errors import LoadFailed, may_pass
 from penstock.core.messages import Parameter
 from penstock.core.model import ModelClient
 from penstock.core.signature import ModelSignature, TensorSpec
-from penstock.core.tensor import Array, Tensor, bytes_array
+from penstock.core.tensor import Tensor, bytes_array
 from penstock.repository.artifact import ArtifactRef
+from penstock.runtime.device import no_device
 from penstock.runtime.executable import ExecuteResult
+from penstock.runtime.read_options import read_options
+from penstock.runtime.text_input import elements
 
 _DTYPES = {
     "tensor(bool)": DType.BOOL,
@@ -63,10 +65,7 @@ class OnnxRuntime:
         """Build a session; see ``Runtime.load``."""
         del client  # an ONNX graph calls nobody
         instances = artifact.manifest.instances
-        try:
-            options = msgspec.convert(artifact.manifest.runtime_options, OnnxOptions)
-        except msgspec.ValidationError as err:
-            raise LoadFailed(f"{artifact.id}: runtime_options of 'onnx': {err}") from err
+        options = read_options(artifact, OnnxOptions)
         providers = options.providers or _providers(artifact, instances.device)
         try:
             session = ort.InferenceSession(
@@ -96,10 +95,7 @@ class OnnxExecutable:
     ) -> ExecuteResult:
         """Run the session; see ``Executable.execute``."""
         del parameters  # a graph has none
-        feed = {
-            tensor.name: tensor.array if tensor.dtype is not DType.BYTES else _text(tensor)
-            for tensor in inputs
-        }
+        feed = {tensor.name: elements(tensor) for tensor in inputs}
         arrays = self._session.run(self._names, feed)
         return ExecuteResult(
             tuple(
@@ -113,28 +109,17 @@ class OnnxExecutable:
         del self._session
 
 
-def _text(tensor: Tensor) -> Array:
-    texts = np.empty(tensor.array.size, dtype=object)
-    for index, item in enumerate(tensor.array.reshape(-1).tolist()):
-        try:
-            texts[index] = item.decode()
-        except UnicodeDecodeError as err:
-            row = index * (tensor.shape[0] if tensor.shape else 1) // tensor.array.size
-            raise InvalidInput(
-                row, f"input '{tensor.name}': expected UTF-8 text in row {row}, got other bytes"
-            ) from err
-    return texts.reshape(tensor.shape)
-
-
 def _providers(artifact: ArtifactRef, device: str) -> tuple[Any, ...]:
     if device == "cpu":
         return ("CPUExecutionProvider",)
     kind, _, index = device.partition(":")
     available = ort.get_available_providers()
     if kind != "cuda" or "CUDAExecutionProvider" not in available:
-        raise LoadFailed(
-            f"{artifact.id}: device '{device}' was asked for, but this ONNX Runtime computes on "
-            f"{available}; for CUDA: pip install 'penstock[onnx-gpu]'"
+        raise no_device(
+            artifact,
+            device,
+            there=f"ONNX Runtime computes on {available}",
+            remedy="for CUDA: pip install 'penstock[onnx-gpu]'",
         )
     cuda = ("CUDAExecutionProvider", {"device_id": int(index or 0)})
     return (cuda, "CPUExecutionProvider")

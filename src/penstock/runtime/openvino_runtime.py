@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -19,10 +18,9 @@ from penstock.core.signature import ModelSignature, TensorSpec
 from penstock.core.tensor import Array, Tensor, bytes_array
 from penstock.repository.artifact import ArtifactRef
 from penstock.runtime.batch_limit import check_batch_limit
+from penstock.runtime.device import without_device
 from penstock.runtime.executable import ExecuteResult
 from penstock.runtime.read_options import read_options
-
-_log = logging.getLogger("penstock.runtime")
 
 _DTYPES = {
     "boolean": DType.BOOL,
@@ -148,17 +146,15 @@ def _device(artifact: ArtifactRef, options: OpenVinoOptions, available: Sequence
     wanted = options.device or artifact.manifest.instances.device.upper()
     if wanted.partition(".")[0] in {name.partition(".")[0] for name in available}:
         return wanted
-    missing = (
-        f"{artifact.id}: device '{wanted}' was asked for, but this OpenVINO computes on "
-        f"{list(available)}"
+    without_device(
+        artifact,
+        wanted,
+        there=f"OpenVINO computes on {list(available)}",
+        remedy="say instances.device: cpu, name one of these in runtime_options.device, or say "
+        "runtime_options.fallback_to_cpu: true",
+        fallback_to_cpu=options.fallback_to_cpu,
     )
-    if options.fallback_to_cpu:
-        _log.warning("%s; it computes on the CPU, as fallback_to_cpu says", missing)
-        return "CPU"
-    raise LoadFailed(
-        f"{missing}; say instances.device: cpu, name one of these in runtime_options.device, "
-        "or say runtime_options.fallback_to_cpu: true"
-    )
+    return "CPU"
 
 
 def _check_weights(artifact: ArtifactRef) -> None:

@@ -11,6 +11,7 @@ from penstock.core.dtype import DType
 from penstock.core.errors import InvalidInput, MalformedAnswer
 from penstock.core.tensor import Array, Tensor, bytes_array, cast_values, object_array
 from penstock.runtime.python_signature import Field, StageHints
+from penstock.runtime.text_input import read_texts
 
 _FP32 = DType.FP32.numpy
 
@@ -69,9 +70,9 @@ def items_out(hints: StageHints, values: Sequence[Any]) -> tuple[Tensor, ...]:
 
 
 def _make_item(index: int, make: type, fields: dict[str, Any]) -> Any:
-    for name, value in fields.items():
+    for value in fields.values():
         if isinstance(value, InvalidInput):
-            return InvalidInput(index, f"{name}: {value.reason}")
+            return value
     try:
         return make(**fields)
     except (ValueError, TypeError) as err:
@@ -80,18 +81,11 @@ def _make_item(index: int, make: type, fields: dict[str, Any]) -> Any:
 
 def _column_in(field: Field, tensor: Tensor) -> Sequence[Any]:
     if field.scalar is str:
-        return [_as_text(index, item) for index, item in enumerate(tensor.array.tolist())]
+        return read_texts(tensor.name, tensor.array.tolist())
     if field.scalar is not None:
         values: list[Any] = tensor.array.tolist()
         return values
     return list(_to_python(tensor))
-
-
-def _as_text(index: int, item: bytes) -> str | InvalidInput:
-    try:
-        return item.decode()
-    except UnicodeDecodeError:
-        return InvalidInput(index, "expected UTF-8 text, got other bytes")
 
 
 def _column_out(field: Field, values: list[Any]) -> Tensor:

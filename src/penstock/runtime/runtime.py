@@ -84,7 +84,7 @@ RUNTIMES: Mapping[str, RuntimeEntry] = {
         "penstock.runtime.sklearn_runtime",
         "SklearnRuntime",
         requires="sklearn",
-        further=("skops", "joblib"),
+        further=("joblib",),
         install="pip install 'penstock[sklearn]'",
     ),
     "xgboost": RuntimeEntry(
@@ -138,7 +138,10 @@ def find_runtime(name: str) -> Runtime:
     except ModuleNotFoundError as err:
         if err.name is None or err.name not in (entry.requires, *entry.further):
             raise
-        raise LoadFailed(
-            f"runtime '{name}' needs the package '{err.name}': {entry.install}"
-        ) from err
+        raise LoadFailed(missing_package(name, err.name)) from err
     return cast(Runtime, getattr(module, entry.class_name)())
+
+
+def missing_package(runtime: str, package: str) -> str:
+    """What to say where a runtime lacks a package: which, and the command that brings it."""
+    return f"runtime '{runtime}' needs the package '{package}': {RUNTIMES[runtime].install}"

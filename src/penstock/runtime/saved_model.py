@@ -33,5 +33,5 @@ def load_saved_model(artifact: ArtifactRef, signature: str) -> tuple[Callable[..
             "tf.saved_model.save(model, 'OUT', signatures=model.function.get_concrete_function())"
         )
     if signature not in names:
-        raise wrong_option(artifact, f"signature: the model has {names}, got '{signature}'")
+        raise wrong_option(artifact, "signature", f"the model has {names}, got '{signature}'")
     return model.signatures[signature], model

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import joblib
-import skops.io
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from penstock.core.errors import LoadFailed, may_pass
 from penstock.repository.artifact import ArtifactRef
+from penstock.runtime.runtime import missing_package
 from penstock.runtime.tabular.engine_text import first_line
 
 _SKOPS_ENDING = ".skops"
@@ -48,6 +48,12 @@ def load_estimator(
 
 
 def _load_skops(artifact: ArtifactRef, trusted: Sequence[str]) -> Any:
+    try:
+        import skops.io
+    except ModuleNotFoundError as err:
+        if (err.name or "").partition(".")[0] != "skops":
+            raise
+        raise LoadFailed(f"{artifact.id}: {missing_package('sklearn', 'skops')}") from err
     try:
         found = skops.io.get_untrusted_types(file=artifact.path)
         unknown = [name for name in found if name not in trusted]

@@ -26,9 +26,9 @@ from penstock.runtime.tabular.features import (
     Style,
     column_inputs,
     declared_inputs,
-    elements,
     matrix_input,
 )
+from penstock.runtime.text_input import elements
 
 
 class SklearnInputs:

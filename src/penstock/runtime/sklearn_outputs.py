@@ -87,11 +87,11 @@ def find_methods(
     if missing:
         raise wrong_option(
             artifact,
-            f"Expected outputs that a {type(estimator).__name__} has, {able}, got "
-            f"'{missing[0]}' - at `$.outputs`",
+            "outputs",
+            f"expected outputs that a {type(estimator).__name__} has, {able}, got '{missing[0]}'",
         )
     if len(set(names)) != len(names):
-        raise wrong_option(artifact, "Expected each output once - at `$.outputs`")
+        raise wrong_option(artifact, "outputs", "expected each output once")
     chosen = names or _default(able)
     if not chosen:
         raise LoadFailed(

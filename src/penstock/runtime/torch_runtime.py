@@ -145,7 +145,7 @@ def _load_script(
     artifact: ArtifactRef, options: TorchOptions, device: torch.device
 ) -> TorchExecutable:
     if options.compile:
-        raise wrong_option(artifact, "'compile' does not go with TorchScript")
+        raise wrong_option(artifact, "compile", "does not go with TorchScript")
     module = _placed(load_script(artifact, device), options, device)
     call = _call(artifact, options, device, terse(module))
     signature = _signature(artifact, call, module, names_of_script(module))
@@ -174,6 +174,7 @@ def _load_program(
     if options.precision != "fp32" and not options.autocast:
         raise wrong_option(
             artifact,
+            "precision",
             f"'precision: {options.precision}' needs 'autocast: true' here: an exported program "
             "has the datatypes of its weights written into it",
         )

@@ -14,6 +14,7 @@ from penstock.core.errors import InvalidInput, LoadFailed, may_pass
 from penstock.core.model import ModelClient
 from penstock.core.tensor import Array
 from penstock.repository.artifact import ArtifactRef
+from penstock.runtime.device import without_device
 from penstock.runtime.read_options import read_options
 from penstock.runtime.tabular.booster import (
     BoosterExecutable,
@@ -152,13 +153,14 @@ def _place(artifact: ArtifactRef, booster: xgb.Booster, *, fallback_to_cpu: bool
         booster.set_param({"nthread": instances.threads_per_instance})
     if instances.device == "cpu" or _takes(booster, instances.device):
         return
-    if not fallback_to_cpu:
-        raise LoadFailed(
-            f"{artifact.id}: device '{instances.device}' was asked for, but this XGBoost computes "
-            "on the CPU here; for CUDA: pip install 'xgboost' in place of 'xgboost-cpu' where "
-            "there is a GPU; or say instances.device: cpu, or runtime_options.fallback_to_cpu: "
-            "true"
-        )
+    without_device(
+        artifact,
+        instances.device,
+        there="XGBoost computes on the CPU here",
+        remedy="for CUDA: pip install 'xgboost' in place of 'xgboost-cpu' where there is a GPU; or "
+        "say instances.device: cpu, or runtime_options.fallback_to_cpu: true",
+        fallback_to_cpu=fallback_to_cpu,
+    )
     booster.set_param({"device": "cpu"})
 
 

@@ -13,7 +13,7 @@ from penstock.server.service import ModelService
 from penstock.server.settings_api import LiveSettings
 from penstock.server.views import Views
 from penstock.telemetry.logs import LevelSwitch
-from penstock.telemetry.metrics import MetricsPage
+from penstock.telemetry.metrics import MetricsPage, render_families
 
 
 class Api(NamedTuple):
@@ -23,11 +23,13 @@ class Api(NamedTuple):
         views: what is told of the server and its models.
         live: the settings clients may change.
         routes: the HTTP routes.
+        page: the metrics of this process.
     """
 
     views: Views
     live: LiveSettings
     routes: Routes
+    page: MetricsPage
 
 
 def make_api(service: ModelService, switch: LevelSwitch, server_name: str, version: str) -> Api:
@@ -46,4 +48,14 @@ def make_api(service: ModelService, switch: LevelSwitch, server_name: str, versi
     views = Views(service, server_name, version)
     live = LiveSettings(service, switch)
     page = MetricsPage(lambda: service.stats, statuses, service.edge)
-    return Api(views, live, Routes(service, views, live, page.render))
+
+    async def metrics() -> tuple[bytes, str]:
+        if service.siblings is None:
+            return page.render()
+        from penstock.telemetry.families import merge_families
+        from penstock.telemetry.metric_specs import MERGE_RULES
+
+        pages = [page.families(), *await service.siblings.metrics()]
+        return render_families(merge_families(pages, MERGE_RULES))
+
+    return Api(views, live, Routes(service, views, live, metrics), page)

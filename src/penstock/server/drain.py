@@ -20,6 +20,8 @@ async def drain(
     *,
     stop_accepting: Sequence[Callable[[float], Awaitable[None]]],
     timeout_s: float,
+    is_silent: bool = False,
+    end_workers: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
     """Not ready -> stop accepting -> drain to the deadline -> stop instances -> flush telemetry.
 
@@ -32,6 +34,10 @@ async def drain(
         stop_accepting: one per door; each takes the seconds after which it may cut off what is
             still under way.
         timeout_s: the deadline of it all, in seconds.
+        is_silent: whether it is not worth a word unless requests are under way: a start that
+            failed has its error to tell, and nothing else.
+        end_workers: ends the worker processes that no unload has ended, of loads that were cut
+            short for one; None: there are none.
 
     Concurrency: the event loop's thread; ends by about ``timeout_s``, whatever hangs: the last
     answers, what the Manager's ``close_grace_s`` gives to models that hang, and at most
@@ -40,7 +46,8 @@ async def drain(
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout_s
     service.is_draining = True
-    _log.info("draining: %d requests under way", service.in_flight)
+    if service.in_flight or not is_silent:
+        _log.info("draining: %d requests under way", service.in_flight)
     quiet = loop.create_task(_quiet(service, stop_accepting, timeout_s + _LAST_WORDS_S))
     try:
         await asyncio.wait({quiet}, timeout=timeout_s)
@@ -53,6 +60,8 @@ async def drain(
         await _each([closing, _last_words(quiet)])
     finally:
         quiet.cancel()
+        if end_workers is not None:
+            await _each([end_workers()])
         await _each(_flush(recorder.flush) for recorder in service.recorders)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from penstock.core.errors import NotFound
 from penstock.core.ids import LATEST, VersionChoice
@@ -59,7 +60,7 @@ class Routes:
         service: ModelService,
         views: Views,
         live: LiveSettings,
-        metrics: Callable[[], tuple[bytes, str]],
+        metrics: Callable[[], Awaitable[tuple[bytes, str]]],
     ) -> None:
         self._service = service
         self._views = views
@@ -87,19 +88,28 @@ class Routes:
             case ["v2", "repository", *rest]:
                 return await self._repository(rest, body)
             case ["v2", "logging"]:
-                return self._logging(method, body)
+                return await self._logging(method, body)
             case ["v2", "trace", "setting"]:
-                return self._trace(method, body, "")
+                return await self._trace(method, body, "")
             case ["v2", "models", name, "trace", "setting"]:
                 self._service.model(name, LATEST)
-                return self._trace(method, body, name)
+                return await self._trace(method, body, name)
             case ["v2", "models", name, "versions", version, *what] if what in _NEEDS_MODEL:
                 await self._service.warm(name, VersionChoice.parse(version))
             case ["v2", "models", name, *what] if what in _NEEDS_MODEL and path[2:] != ["stats"]:
                 await self._service.warm(name)
             case _:
                 pass
+        return await self._told(path)
+
+    async def _told(self, path: list[str]) -> Answer:
+        """What is only told; the numbers of all processes have to be waited for."""
         match path:
+            case ["metrics"]:
+                page, content_type = await self._metrics()
+                return Answer(200, page, content_type.encode())
+            case ["v2", "models", *of, "stats"]:
+                return json_answer(await self._statistics(of))
             case ["v2", *rest]:
                 return self._v2(rest)
             case _:
@@ -114,9 +124,6 @@ class Routes:
             case ["readyz"]:
                 ready = service.is_ready()
                 return json_answer(ready_body(ready), 200 if ready else 503)
-            case ["metrics"]:
-                page, content_type = self._metrics()
-                return Answer(200, page, content_type.encode())
             case ["openapi.json"]:
                 return json_answer(openapi_document(service.ready_models(), self._views.version))
             case ["docs"]:
@@ -138,8 +145,6 @@ class Routes:
                 return json_answer(ready_body(ready), 200 if ready else 503)
             case ["models"]:
                 return json_answer(self._views.models())
-            case ["models", "stats"]:
-                return json_answer(self._views.statistics())
             case ["models", name, "versions", version, *rest]:
                 return self._model(name, VersionChoice.parse(version), rest)
             case ["models", name, *rest]:
@@ -153,12 +158,19 @@ class Routes:
             case ["ready"]:
                 ready = service.model_ready(name, choice)
                 return json_answer(model_ready_body(name, ready), 200 if ready else 503)
-            case ["stats"]:
-                return json_answer(self._views.statistics(name, choice))
             case ["config"]:
                 return json_answer(self._views.config(name, choice))
             case _:
                 return json_answer(self._views.model(name, choice))
+
+    async def _statistics(self, of: list[str]) -> dict[str, Any]:
+        match of:
+            case [name, "versions", version]:
+                return await self._views.statistics(name, VersionChoice.parse(version))
+            case [name]:
+                return await self._views.statistics(name, LATEST)
+            case _:
+                return await self._views.statistics()
 
     async def _repository(self, path: list[str], body: bytes) -> Answer:
         service = self._service
@@ -168,28 +180,28 @@ class Routes:
                 return json_answer(self._views.index(ready_only=ready_only))
             case ["models", name, "load"]:
                 repository.check_names(name)
-                await service.load(name, repository.read_load_body(body))
+                await service.load(name, repository.read_load_body(body), who="REST")
                 return Answer(200)
             case ["models", name, "unload"]:
                 repository.check_names(name)
                 repository.read_unload_body(body)
-                await service.control.unload(name)
+                await service.unload(name, who="REST")
                 return Answer(200)
             case [named, *_]:
                 repository.check_names("any", named)
         raise NotFound("Not Found")
 
-    def _logging(self, method: str, body: bytes) -> Answer:
-        settings = self._live.logs()
+    async def _logging(self, method: str, body: bytes) -> Answer:
         if method == "POST":
-            settings = self._live.change_logs(log_settings.read_settings_body(body))
-        return json_answer(log_settings.log_settings_body(settings))
+            changes = log_settings.read_settings_body(body)
+            await self._live.change_logs(changes, who="REST")
+        return json_answer(log_settings.log_settings_body(self._live.logs()))
 
-    def _trace(self, method: str, body: bytes, model: str) -> Answer:
-        settings = self._live.traces(model)
+    async def _trace(self, method: str, body: bytes, model: str) -> Answer:
         if method == "POST":
-            settings = self._live.change_traces(log_settings.read_settings_body(body), model)
-        return json_answer(trace_settings.trace_settings_body(settings))
+            changes = log_settings.read_settings_body(body)
+            await self._live.change_traces(changes, model, who="REST")
+        return json_answer(trace_settings.trace_settings_body(self._live.traces(model)))
 
 
 def _allowed(path: list[str]) -> frozenset[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, cast
 
@@ -19,6 +20,7 @@ from penstock.lifecycle.source_adapter import ModelControl
 from penstock.repository.manifest_file import apply_overrides
 from penstock.scheduler.model_info import ModelInfo
 from penstock.scheduler.scheduler import Scheduler
+from penstock.server.share import Share, Siblings, model_subject
 from penstock.telemetry.registry import StatsRegistry
 from penstock.telemetry.stats import EdgeStats, ModelStatsSnapshot
 
@@ -45,6 +47,8 @@ class ModelService:
         edge: what never reached a model.
         clock: the server's time.
         recorders: who is told of finished requests.
+        share: the state that several processes share; None: this one's is its own.
+        siblings: the other processes; None: there are none.
         has_started: whether every door is open.
         is_draining: whether the server is on its way out.
         in_flight: requests under way.
@@ -67,6 +71,8 @@ class ModelService:
         self.edge = edge
         self.clock = clock or SystemClock()
         self.recorders: list[Recorder] = []
+        self.share: Share | None = None
+        self.siblings: Siblings | None = None
         self.is_draining = False
         self.has_started = False
         self.in_flight = 0
@@ -152,17 +158,33 @@ class ModelService:
     def statistics(
         self, name: str = "", choice: VersionChoice = LATEST
     ) -> Sequence[ModelStatsSnapshot]:
-        """The numbers of one version, one model's versions, or everything.
+        """This process' numbers of one version, one model's versions, or everything.
 
         Raises:
             NotFound, NotReady: there is no such model or version.
         """
-        if not name:
-            return [stats.snapshot() for stats in self.stats]
-        wanted = self.model(name, choice).id
-        if choice == LATEST:
-            return [stats.snapshot() for stats in self.stats if stats.name == name]
-        return [s.snapshot() for s in self.stats if ServableId(s.name, s.version) == wanted]
+        version = self.model(name, choice).id.version if name else None
+        return self.counted(name, None if choice == LATEST else version)
+
+    async def all_statistics(
+        self, name: str = "", choice: VersionChoice = LATEST
+    ) -> Sequence[ModelStatsSnapshot]:
+        """``statistics``, summed over all processes; raises what it raises."""
+        own = self.statistics(name, choice)
+        if self.siblings is None:
+            return own
+        from penstock.telemetry.stats_sum import sum_statistics
+
+        version = None if choice == LATEST or not name else self.model(name, choice).id.version
+        return sum_statistics([*own, *await self.siblings.statistics(name, version)])
+
+    def counted(self, name: str, version: int | None) -> list[ModelStatsSnapshot]:
+        """This process' numbers of a version, of all versions (None), of all models ("")."""
+        return [
+            stats.snapshot()
+            for stats in self.stats
+            if name in ("", stats.name) and version in (None, stats.version)
+        ]
 
     def index(self) -> tuple[list[VersionStatus], list[str]]:
         """Every version the repository holds and its state; and the names of all its models."""
@@ -174,17 +196,40 @@ class ModelService:
         ]
         return statuses, sorted({row.name for row in rows})
 
-    async def load(self, name: str, overrides: Mapping[str, Any] | None) -> None:
-        """Load a model by hand; see ``ModelControl.load``.
+    async def load(self, name: str, overrides: Mapping[str, Any] | None, who: str) -> None:
+        """Load a model by hand, in every process; see ``ModelControl.load``.
 
         Args:
             name: the model's name.
             overrides: manifest fields to replace until the next load; None: none.
+            who: who asks, for the history of a shared state.
 
         Raises:
-            ConfigError: an override is wrong.
+            StoreError: the state that processes share cannot be changed.
         """
-        manifest = None
-        if overrides is not None:
-            manifest = apply_overrides(self.control.manifest(name), overrides)
-        await self.control.load(name, manifest)
+        if self.share is None:
+            override = None
+            if overrides is not None:
+                override = functools.partial(apply_overrides, overrides=overrides)
+            await self.control.load(name, override)
+        else:
+            self.control.check_request(name)
+            value = {"loaded": True, "overrides": overrides}
+            await self.share.order(model_subject(name), lambda _: value, who=who, why="load")
+
+    async def unload(self, name: str, who: str) -> None:
+        """Unload a model by hand, in every process; see ``ModelControl.unload``.
+
+        Args:
+            name: the model's name.
+            who: as for ``load``.
+
+        Raises:
+            StoreError: the state that processes share cannot be changed.
+        """
+        if self.share is None:
+            await self.control.unload(name)
+        else:
+            self.control.check_request(name)
+            value = {"loaded": False}
+            await self.share.order(model_subject(name), lambda _: value, who=who, why="unload")

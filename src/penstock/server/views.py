@@ -49,9 +49,9 @@ class Views:
         info = self._service.model(name, choice)
         return model_config(name, info.runtime, info.signature, info.manifest, info.max_batch_size)
 
-    def statistics(self, name: str = "", choice: VersionChoice = LATEST) -> dict[str, Any]:
+    async def statistics(self, name: str = "", choice: VersionChoice = LATEST) -> dict[str, Any]:
         """Statistics of one version, of one model's versions, or of everything."""
-        return model_statistics(self._service.statistics(name, choice))
+        return model_statistics(await self._service.all_statistics(name, choice))
 
     def index(self, *, ready_only: bool) -> list[dict[str, str]]:
         """The repository's index."""

@@ -7,78 +7,16 @@ the thread goes out together, so that under load a hop is paid for many
 
 from __future__ import annotations
 
-import asyncio
-import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+import functools
+from collections.abc import AsyncIterator, Sequence
 
 from penstock.core.clock import Clock, SystemClock
-from penstock.core.errors import StoreError, StoreFault
 from penstock.stores import sqlite_statements as sql
 from penstock.stores.backend import Increment, Item
 from penstock.stores.grouped_reads import GroupedReads
+from penstock.stores.sqlite_lane import SqliteLane
 
-T = TypeVar("T")
-
-_MAX_WAITING = 64
 _PAGE = 1000
-
-
-class _Lane:
-    """One thread with its own connection, opened by the first call that succeeds in it.
-
-    Concurrency: ``run`` on the event loop's thread; the connection is used by the lane's thread.
-    """
-
-    def __init__(self, path: str, max_bytes: int) -> None:
-        self._path = path
-        self._max_bytes = max_bytes
-        self._name = f"sqlite:///{path}"
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="penstock-sqlite")
-        self._db: sqlite3.Connection | None = None
-        self._waiting = 0
-        self._is_closed = False
-
-    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do ``work`` on the thread.
-
-        Raises:
-            StoreError: SQLite refused, or too much waits for the thread.
-        """
-        if self._is_closed:
-            raise StoreError(f"{self._name} is closed", fault=StoreFault.CLOSED)
-        if self._waiting >= _MAX_WAITING:
-            raise StoreError(f"{self._name}: too many calls wait", fault=StoreFault.BUSY)
-        future = self._executor.submit(self._do, work)
-        self._waiting += 1
-        loop = asyncio.get_running_loop()
-        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._done))
-        return await asyncio.wrap_future(future)
-
-    async def close(self) -> None:
-        """Wait for what the thread is at, and end it."""
-        if not self._is_closed:
-            self._is_closed = True
-            loop = asyncio.get_running_loop()
-            await loop.run_in_executor(self._executor, self._close)
-            self._executor.shutdown(wait=False)
-
-    def _done(self) -> None:
-        self._waiting -= 1
-
-    def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        try:
-            if self._db is None:
-                self._db = sql.connect(self._path, max_bytes=self._max_bytes)
-            return work(self._db)
-        except sqlite3.Error as err:
-            raise sql.store_error(err, self._name) from err
-
-    def _close(self) -> None:
-        if self._db is not None:
-            self._db.close()
-            self._db = None
 
 
 class SqliteBackend:
@@ -96,8 +34,9 @@ class SqliteBackend:
 
     def __init__(self, path: str, *, max_bytes: int = 0, clock: Clock | None = None) -> None:
         self._wall_ns = (clock or SystemClock()).wall_ns
-        self._reader = _Lane(path, max_bytes)
-        self._writer = _Lane(path, max_bytes)
+        connect = functools.partial(sql.connect, path, max_bytes=max_bytes)
+        self._reader = SqliteLane(f"sqlite:///{path}", connect)
+        self._writer = SqliteLane(f"sqlite:///{path}", connect)
         self._reads = GroupedReads(self._fetch)
 
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:

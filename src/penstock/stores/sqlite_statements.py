@@ -62,7 +62,7 @@ def connect(path: str, *, max_bytes: int) -> sqlite3.Connection:
         path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
     )
     try:
-        _log_ahead(connection)
+        log_ahead(connection)
         connection.execute("PRAGMA synchronous = NORMAL")
         if max_bytes:
             (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
@@ -74,7 +74,7 @@ def connect(path: str, *, max_bytes: int) -> sqlite3.Connection:
     return connection
 
 
-def _log_ahead(connection: sqlite3.Connection) -> None:
+def log_ahead(connection: sqlite3.Connection) -> None:
     """Switch to WAL. Two who open a new file at once: SQLite refuses one at once, and does not
     wait as it does elsewhere.
     """
@@ -105,7 +105,7 @@ def set_many(
     only_new: bool,
 ) -> list[bool]:
     """Write items and their increments in one transaction, and sweep some that have expired."""
-    with _Transaction(db):
+    with Transaction(db):
         written = []
         for key, value, increments in items:
             row = (key, value, expires_ms)
@@ -119,7 +119,7 @@ def set_many(
 
 def expire(db: sqlite3.Connection, keys: Sequence[str], expires_ms: int, now_ms: int) -> int:
     """Give items another expiry; how many there were."""
-    with _Transaction(db):
+    with Transaction(db):
         sql = "UPDATE items SET expires_ms = ? WHERE key = ? AND expires_ms > ?"
         return sum(
             db.execute(sql, (expires_ms, key, now_ms)).rowcount for key in dict.fromkeys(keys)
@@ -128,7 +128,7 @@ def expire(db: sqlite3.Connection, keys: Sequence[str], expires_ms: int, now_ms:
 
 def delete(db: sqlite3.Connection, keys: Sequence[str], now_ms: int) -> int:
     """Delete items; how many were live."""
-    with _Transaction(db):
+    with Transaction(db):
         sql = "DELETE FROM items WHERE key = ? AND expires_ms > ?"
         return sum(db.execute(sql, (key, now_ms)).rowcount for key in keys)
 
@@ -153,7 +153,7 @@ def scan(db: sqlite3.Connection, start: str, end: str, page: int, now_ms: int) -
 
 def increment(db: sqlite3.Connection, increments: Iterable[Increment]) -> None:
     """Add to counters in one transaction."""
-    with _Transaction(db):
+    with Transaction(db):
         db.executemany(_ADD, increments)
 
 
@@ -188,7 +188,7 @@ def store_error(err: sqlite3.Error, name: str) -> StoreError:
     return StoreError(f"{name}: {err}", fault=fault)
 
 
-class _Transaction:
+class Transaction:
     """BEGIN IMMEDIATE to COMMIT, or ROLLBACK."""
 
     def __init__(self, db: sqlite3.Connection) -> None:

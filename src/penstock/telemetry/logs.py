@@ -13,7 +13,15 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, what was passed as ``extra``."""
+    """One JSON object a line: time, level, logger, message, what was passed as ``extra``.
+
+    Args:
+        process: number of the serving process, written as ``process``; 0: it is the only one.
+    """
+
+    def __init__(self, process: int = 0) -> None:
+        super().__init__()
+        self._process = {"process": process} if process else {}
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as a line."""
@@ -22,6 +30,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
+            **self._process,
             **{k: v for k, v in vars(record).items() if k not in _STANDARD},
         }
         if record.exc_info:
@@ -45,19 +54,21 @@ class LevelSwitch(logging.Filter):
         return record.levelname in self.enabled
 
 
-def configure(style: Literal["human", "json"], level: str) -> LevelSwitch:
+def configure(style: Literal["human", "json"], level: str, process: int = 0) -> LevelSwitch:
     """Send the server's logs to standard error.
 
     Args:
         style: ``human`` or ``json``.
         level: the lowest level that is logged: debug, info, warning or error.
+        process: number of the serving process, shown on each line; 0: it is the only one.
 
     Returns:
         the switch that the logging settings of the API move.
     """
     handler = logging.StreamHandler(sys.stderr)
-    formatter = JsonFormatter() if style == "json" else logging.Formatter(_HUMAN, "%H:%M:%S")
-    handler.setFormatter(formatter)
+    human = _HUMAN_OF_MANY.format(process) if process else _HUMAN
+    formatter = logging.Formatter(human, "%H:%M:%S")
+    handler.setFormatter(JsonFormatter(process) if style == "json" else formatter)
     switch = LevelSwitch()
     threshold = logging.getLevelName(level.upper())
     switch.enabled = {
@@ -74,3 +85,4 @@ def configure(style: Literal["human", "json"], level: str) -> LevelSwitch:
 
 
 _HUMAN = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+_HUMAN_OF_MANY = "%(asctime)s %(levelname)-7s [{}] %(name)s: %(message)s"

@@ -262,9 +262,12 @@ class EdgeStats:
         rejected: requests that never reached a model, by (protocol, error code).
         stores: the numbers of the key-value stores that are open.
         memory: reads the numbers of the memory; None: nobody knows them.
+        silent_processes: how often another serving process did not answer us in time.
+        process_deaths: how many serving processes have died; all of them are told.
     """
 
     def __init__(self) -> None:
+        self.silent_processes = self.process_deaths = 0
         self.rejected: dict[tuple[str, str], int] = {}
         self.stores: list[StoreStats] = []
         self.memory: Callable[[], MemoryNumbers] | None = None

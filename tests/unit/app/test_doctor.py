@@ -7,7 +7,7 @@ import json
 import re
 import socket
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -119,3 +119,24 @@ def test_processors_say_the_limit(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     limit.write_text("150000 100000\n")
     monkeypatch.setattr(checks, "_CPU_LIMIT", limit)
     assert check("processors").detail.endswith("limited to 1.5 by the control group")
+
+
+def test_a_control_store_that_cannot_be() -> None:
+    found = {c.name: c for c in checks.run_checks(Settings(control_store="redis://there"))}
+    assert found["control store"].status == "broken"
+    assert "sqlite:///" in found["control store"].detail
+    assert "control store" not in {c.name for c in checks.run_checks(Settings())}
+
+
+@pytest.mark.parametrize(
+    ("engine", "status"), [("auto", "missing"), ("nghttp2", "broken"), ("grpcio", "ok")]
+)
+def test_the_engine_of_grpc(
+    engine: Literal["auto", "nghttp2", "grpcio"], status: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(http=FREE.http, grpc=GrpcSettings(port=0, engine=engine))
+    assert check("gRPC engine", settings).status == "ok"
+    monkeypatch.setattr(checks, "find_library", lambda: None)
+    found = check("gRPC engine", settings)
+    assert found.status == status
+    assert ("apt install libnghttp2-14" in found.fix) is (status != "ok")

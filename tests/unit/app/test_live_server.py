@@ -50,7 +50,7 @@ def test_every_command(shell: Shell, url: str) -> None:
     at = ("--url", url)
     row = shell("models", "list", *at).out.splitlines()[1].split()
     assert row[:3] == ["shout", "1", "ready"]
-    assert (float(row[3]) > 0, row[4]) == (True, "KiB")
+    assert (float(row[3]) > 0, row[4]) == (True, "B")
     ran = shell("predict", "shout", "-i", "-", *at, stdin=b'["a", "\xc3\xbc"]')
     assert ran.out.splitlines() == ["row  output", "0    A", "1    Ü"]
     shown = shell("models", "show", "shout", *at).out

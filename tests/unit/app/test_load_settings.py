@@ -132,7 +132,7 @@ def test_a_wrong_value_below_is_refused_even_where_it_is_overridden() -> None:
             {"environ": {"PENSTOCK_HTTP_PORT": "1"}},
             "'http_port', did you mean 'PENSTOCK_HTTP__PORT'?",
         ),
-        ({"flags": {"qqqqqq": 1}}, "'qqqqqq', known: drain_timeout_s, grpc.enabled,"),
+        ({"flags": {"qqqqqq": 1}}, "'qqqqqq', known: control_store, drain_timeout_s,"),
     ],
 )
 def test_unknown_name_says_the_nearest(layers: Any, said: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 from penstock.app.memory_book import MemoryBook, MemoryUse
 from penstock.app.memory_meter import MemoryMeter, give_back_free_memory, resident_bytes
 from penstock.core.ids import ServableId
+from penstock.core.resources import ResourceEstimate
 from penstock.repository.artifact import ArtifactRef
 from penstock.repository.manifest import Instances, Manifest
 
@@ -101,6 +102,25 @@ def test_the_first_measurement_of_a_runtime_is_its_own_and_no_models() -> None:
     assert book.use_of(artifact("first")) == MemoryUse(100, "estimated")
     book.learn(artifact("second"), MemoryUse(150, "measured"))
     assert book.use_of(artifact("second")) == MemoryUse(150, "measured")
+
+
+def test_the_first_measurement_of_a_runtime_is_the_most_its_version_can_need() -> None:
+    book = MemoryBook()
+    book.learn(artifact("first"), MemoryUse(130, "measured"))
+    book.learn(artifact("outlier"), MemoryUse(9000, "measured"))
+    assert book.use_of(artifact("first")) == MemoryUse(130, "estimated")
+    assert book.use_of(artifact("first", "b")).num_bytes == 9000
+
+
+def test_what_others_suggest_is_told_apart_from_what_is_known_of_a_version() -> None:
+    book = MemoryBook()
+    book.learn(artifact("first"), None)
+    assert book.estimate(artifact("m", count=3)) == ResourceEstimate(300)
+    book.learn(artifact("outlier"), MemoryUse(9000, "measured"))
+    assert book.estimate(artifact("outlier")) == ResourceEstimate(9000)
+    assert book.estimate(artifact("m")) == ResourceEstimate(9000, guessed_bytes=8900)
+    book.learn(artifact("m"), MemoryUse(50, "declared"))
+    assert book.estimate(artifact("m")) == ResourceEstimate(50)
 
 
 def test_others_of_a_runtime_are_judged_by_those_that_were_measured() -> None:

@@ -40,7 +40,9 @@ class FaultyRuntime:
         return self.loaded[-1]
 
 
-def loader_of(runtime: FaultyRuntime, monkeypatch: pytest.MonkeyPatch) -> ModelLoader:
+def loader_of(
+    runtime: FaultyRuntime, monkeypatch: pytest.MonkeyPatch, *, is_single_file: bool = False
+) -> ModelLoader:
     for module in (model_loader_module, copies_module):
         monkeypatch.setattr(module, "find_runtime", lambda name: runtime)
     artifact = ArtifactRef(
@@ -52,6 +54,7 @@ def loader_of(runtime: FaultyRuntime, monkeypatch: pytest.MonkeyPatch) -> ModelL
         manifest=Manifest(instances=Instances(count=2)),
         revision="a",
         num_bytes=1,
+        is_single_file=is_single_file,
     )
     client: Any = None
     return ModelLoader(artifact, client=client, stats=StatsRegistry())
@@ -82,6 +85,28 @@ async def test_whatever_a_load_raises_is_its_failure(
     assert caught.value.culprit is error
     assert [executable.is_closed for executable in runtime.loaded] == [True]
     assert await loader.load() is not None
+
+
+@pytest.mark.parametrize(
+    ("is_single_file", "text", "more"),
+    [
+        (True, "say so in its model.yaml", True),
+        (False, "say so in its model.yaml", False),
+        (True, "the file is cut off", False),
+    ],
+)
+async def test_a_hint_at_model_yaml_says_how_a_file_that_is_served_alone_gets_one(
+    monkeypatch: pytest.MonkeyPatch, *, is_single_file: bool, text: str, more: bool
+) -> None:
+    culprit = ValueError("x")
+    error = LoadFailed(f"'m' version 1: {text}", retryable=True, culprit=culprit)
+    loader = loader_of(FaultyRuntime(error), monkeypatch, is_single_file=is_single_file)
+    with pytest.raises(LoadFailed) as caught:
+        await loader.load()
+    told = " ('model.py' is served as a single file, which has no model.yaml: put both in a folder "
+    told += "and serve the folder)"
+    assert caught.value.message == error.message + (told if more else "")
+    assert (caught.value.retryable, caught.value.culprit) == (True, culprit)
 
 
 async def test_what_the_copies_declare_is_what_the_version_takes(

@@ -100,6 +100,28 @@ async def test_a_trusted_key_decides(tmp_path: Path, cache: Path) -> None:
     assert len(unpacked(cache)) == 1
 
 
+async def test_nothing_but_signed_packages_where_that_is_required(
+    tmp_path: Path, cache: Path
+) -> None:
+    private, public = save_keys(tmp_path)
+    settings = {"packages.cache": str(cache), "packages.trusted_keys": str(public)}
+    required = {**settings, "packages.require_signed": True}
+    signed = make(tmp_path, 5, "!", sign_key=private)
+    folder = tmp_path / "source/shout"
+    assert await answer(folder, settings=settings) == "A!"
+    for path in (folder, folder / "5", folder / "5/model.py", tmp_path / "source"):
+        with pytest.raises(
+            LoadFailed, match=r"' version \d: the (file|folder) .* is no signed pack"
+        ):
+            await answer(path, settings=required)
+    assert await answer(signed, settings=required) == "A!"
+
+
+async def test_signatures_that_nobody_can_check_stop_the_server(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"packages\.require_signed: .*packages\.trusted_keys"):
+        await answer(make(tmp_path, 5, "!"), settings={"packages.require_signed": True})
+
+
 async def test_a_key_that_cannot_be_read_stops_the_server_at_once(
     tmp_path: Path, cache: Path
 ) -> None:

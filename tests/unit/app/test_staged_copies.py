@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,9 @@ class Counts(Model):
 
 async def copies_of(path: Path, runtime: str = "python", **manifest: Any) -> Copies:
     loop = asyncio.get_running_loop()
-    return thread_copies(artifact(path, runtime, **manifest), NoClient(), loop, SystemClock())
+    return thread_copies(
+        artifact(path, runtime, **manifest), NoClient(), loop, SystemClock(), threading.Event()
+    )
 
 
 async def test_so_many_instances_as_threads(tmp_path: Path) -> None:

@@ -118,3 +118,27 @@ def test_lookup_by_name() -> None:
     assert SIGNATURE.input("y") is None
     assert SIGNATURE.output("y") is OUT[0]
     assert SIGNATURE.output("b") is None
+
+
+class _Counted(str):
+    """A name that counts how often it is compared."""
+
+    __slots__ = ()
+    __hash__ = str.__hash__
+    compared = 0
+
+    def __eq__(self, other: object) -> bool:
+        _Counted.compared += 1
+        return str.__eq__(self, other)
+
+
+@pytest.mark.parametrize("left_out", [0, 1])
+def test_each_of_many_inputs_is_looked_up_once(left_out: int) -> None:
+    count = 300
+    specs = [TensorSpec(_Counted(f"x{i}"), DType.FP32, (-1,), optional=True) for i in range(count)]
+    signature = ModelSignature(tuple(specs), OUT)
+    names = [_Counted(f"x{i}") for i in range(count - left_out)]
+    inputs = tuple(Tensor(name, DType.FP32, np.zeros(1, np.float32)) for name in names)
+    _Counted.compared = 0
+    assert signature.check("m", inputs) == 1
+    assert _Counted.compared <= 4 * count

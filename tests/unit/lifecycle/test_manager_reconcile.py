@@ -207,7 +207,9 @@ async def test_what_does_not_fit_fails_with_both_numbers() -> None:
     world = World(free_bytes=400 * MIB + 5)
     await world.serve(model("m", {1: FakeLoader(ram_bytes=900 * MIB - 5)}))
     (row,) = world.manager.failures("m")
-    assert row.reason == "'m' version 1 needs 900 MiB of memory, 400 MiB are available"
+    assert row.reason == (
+        "'m' version 1 needs 900 MiB of memory, and there is no room now: 400 MiB are free"
+    )
 
 
 async def test_loads_in_flight_have_reserved_what_they_need() -> None:
@@ -216,7 +218,9 @@ async def test_loads_in_flight_have_reserved_what_they_need() -> None:
     world.manager.set_aspired([model("a", {1: first}), model("b", {1: second})])
     await turn()
     (row,) = world.manager.failures("b")
-    assert row.reason == "'b' version 1 needs 60 MiB of memory, 40 MiB are available"
+    assert row.reason == (
+        "'b' version 1 needs 60 MiB of memory, and there is no room now: 40 MiB are free"
+    )
     first.fail_load(ConfigError("no"))
     await asyncio.wait_for(world.manager.wait_settled(), 5)
     assert world.ask("b") == 1

@@ -52,7 +52,8 @@ class Plant:
         await asyncio.wait_for(self.manager.wait_settled(), 5)
 
     async def load(self, name: str, manifest: Manifest | None = None) -> None:
-        await asyncio.wait_for(self.control.load(name, manifest), 5)
+        override = None if manifest is None else lambda stored: manifest
+        await asyncio.wait_for(self.control.load(name, override), 5)
 
     async def fail_to_load(self, name: str, manifest: Manifest | None = None) -> str:
         with pytest.raises(LoadFailed) as caught:
@@ -379,8 +380,33 @@ async def test_a_manifest_that_breaks_is_logged_once(caplog: pytest.LogCaptureFi
     broken = StoredModel("m", Manifest(), (), ConfigError("m/model.yaml: $.x: unknown field"))
     await plant.store(broken)
     await plant.store(broken)
-    told = [r.message for r in caplog.records if r.message.startswith("model 'm'")]
-    assert told == ["model 'm': m/model.yaml: $.x: unknown field"]
+    assert [r.message for r in caplog.records] == ["model 'm': m/model.yaml: $.x: unknown field"]
+    (status,) = plant.manager.statuses()
+    assert (status.subject, status.says()) == (
+        "model 'm'",
+        "model 'm': m/model.yaml: $.x: unknown field",
+    )
+    assert plant.rows() == [("m", None, "failed", "m/model.yaml: $.x: unknown field")]
+
+
+async def test_a_manifest_that_is_wrong_at_the_start_is_logged_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    plant = Plant(initial=["m", "lost"])
+    await plant.store(stored("m", error=ConfigError("m/model.yaml: $.x: unknown field")))
+    plant.control.end_initial()
+    await turn()
+    assert [r.message for r in caplog.records] == [
+        "model 'm': m/model.yaml: $.x: unknown field",
+        "failed to load 'lost', failed to poll from model repository",
+    ]
+
+
+async def test_another_mistake_of_a_model_without_versions_takes_the_place_of_the_first() -> None:
+    plant = Plant(mode="watch")
+    for text in ("first", "second"):
+        await plant.store(stored("m", error=ConfigError(text)))
+    assert plant.rows() == [("m", None, "failed", "second")]
 
 
 async def test_each_mistake_of_a_model_is_logged_once_and_its_end_too(

@@ -47,4 +47,35 @@ def test_what_turned_out_larger_is_an_excess_and_nothing_fits_but_nothing() -> N
     assert reservations.excess_bytes == 30 * MIB
     assert (reservations.fits(of(0)), reservations.fits(ResourceEstimate(1))) == (True, False)
     text = reservations.refusal(ServableId("m", 1), of(7)).message
-    assert text.endswith("needs 7 MiB of memory, 0 MiB of the budget of 100 MiB are available")
+    assert text == (
+        "'m' version 1 needs 7 MiB of memory, and there is no room now: "
+        "0 B of the budget of 100 MiB are free"
+    )
+
+
+def test_a_small_model_is_refused_with_sizes_that_differ() -> None:
+    reservations = Reservations(lambda: of(1000), 4096)
+    reservations.reserve(1, ResourceEstimate(3072))
+    error = reservations.refusal(ServableId("m", 1), ResourceEstimate(1025))
+    assert error.message == (
+        "'m' version 1 needs 1.1 KiB of memory, and there is no room now: "
+        "1 KiB of the budget of 4 KiB are free"
+    )
+    assert error.retryable
+
+
+def test_what_is_larger_than_the_whole_budget_is_told_so_and_never_tried_again() -> None:
+    reservations = Reservations(lambda: of(1000), 4096)
+    error = reservations.refusal(ServableId("m", 1), ResourceEstimate(4097))
+    assert error.message == (
+        "'m' version 1 needs 4.1 KiB of memory, more than the whole budget of 4 KiB: "
+        "raise memory.budget_bytes"
+    )
+    assert not error.retryable
+
+
+def test_where_the_machine_is_the_limit_the_budget_is_not_named() -> None:
+    reservations = Reservations(lambda: of(10), 100 * MIB)
+    assert reservations.refusal(ServableId("m", 1), of(11)).message == (
+        "'m' version 1 needs 11 MiB of memory, and there is no room now: 10 MiB are free"
+    )

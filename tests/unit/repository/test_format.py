@@ -190,6 +190,6 @@ def test_a_class_is_split_off_python_files_only(
 
 def test_an_ending_that_may_be_anything_says_how_it_is_a_model() -> None:
     assert refuse_ending("xg.json") == (
-        "'xg.json' may be anything: where it is a model, put it in NAME/1/ and say "
-        "'runtime: xgboost' in NAME/model.yaml"
+        "'xg.json' may be anything: where it is a model, put it in a folder whose model.yaml "
+        "says 'runtime: xgboost', and serve the folder"
     )

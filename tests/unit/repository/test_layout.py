@@ -8,6 +8,7 @@ import pytest
 
 from penstock.repository.layout import (
     folder_kind,
+    has_loose_artifact,
     is_model_name,
     is_skipped,
     loose_artifacts,
@@ -18,6 +19,7 @@ from penstock.repository.layout import (
     version_number,
 )
 from penstock.repository.listing import Entry
+from penstock.repository.manifest import Manifest, Warmup
 
 
 def entries(*names: str) -> list[Entry]:
@@ -57,6 +59,28 @@ def test_loose_artifacts_are_visible_files_with_a_models_ending() -> None:
         entries("a.onnx", ".b.onnx", "c.onnx.tmp", "d.onnx~", "e.py", "f.pt", "g.txt", "h.onnx/")
     )
     assert found == ["a.onnx", "e.py", "f.pt"]
+
+
+@pytest.mark.parametrize(
+    ("names", "manifest", "expected"),
+    [
+        (["m.onnx"], Manifest(), True),
+        (["m.json"], Manifest(), False),
+        (["m.json"], Manifest(runtime="xgboost"), True),
+        (["m.json/"], Manifest(runtime="xgboost"), False),
+        ([".m.json", "m.json~"], Manifest(runtime="xgboost"), False),
+        (["m.json"], Manifest(runtime="lightgbm"), False),
+        (["w.json"], Manifest(runtime="xgboost", warmup=(Warmup(file="w.json"),)), False),
+        (["net/"], Manifest(entry="net/m.onnx"), True),
+        (["app.py"], Manifest(entry="app.py:Net"), True),
+        (["b.json"], Manifest(runtime="xgboost", entry="a.json"), False),
+        ([".net/"], Manifest(entry=".net/m.onnx"), False),
+    ],
+)
+def test_the_manifest_may_make_a_loose_artifact_of_a_file(
+    names: list[str], manifest: Manifest, expected: bool
+) -> None:
+    assert has_loose_artifact(entries(*names), manifest) is expected
 
 
 @pytest.mark.parametrize(

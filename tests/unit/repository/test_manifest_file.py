@@ -108,6 +108,18 @@ def test_all_is_a_version_policy() -> None:
             "$.instances.zzz: unknown field, expected one of: count, kind, threads_per_instance, "
             "device, inline, idempotent, python, env, working_dir, max_memory, cpus, kill_after_s",
         ),
+        (
+            "max_batch_size: 2147483648",
+            "$.max_batch_size: expected a whole number from 0 to 2147483647, got 2147483648",
+        ),
+        (
+            "queue: {max_requests: 4294967296}",
+            "$.queue.max_requests: expected a whole number from 1 to 4294967295, got 4294967296",
+        ),
+        (
+            "version_policy: {latest: 4294967296}",
+            "$.version_policy.latest: expected a whole number from 1 to 4294967295, got 4294967296",
+        ),
         ("instances: {count: 0}", "$.instances.count: expected a whole number >= 1, got 0"),
         (
             "instances: {count: two}",
@@ -146,7 +158,10 @@ def test_all_is_a_version_policy() -> None:
             "queue: {max_bytes: 0}",
             "$.queue.max_bytes: expected a size in bytes such as 256MiB, got 0",
         ),
-        ("queue: {max_requests: 0}", "$.queue.max_requests: expected a whole number >= 1, got 0"),
+        (
+            "queue: {max_requests: 0}",
+            "$.queue.max_requests: expected a whole number from 1 to 4294967295, got 0",
+        ),
         (
             "queue: {default_timeout_s: 0}",
             "$.queue.default_timeout_s: expected a number > 0 and <= 31536000, got 0",
@@ -157,7 +172,7 @@ def test_all_is_a_version_policy() -> None:
         ),
         (
             "batching: {max_queue_delay_s: 31536001}",
-            "$.batching.max_queue_delay_s: expected a number >= 0 and <= 31536000, got 31536001",
+            "$.batching.max_queue_delay_s: expected a number from 0 to 31536000, got 31536001",
         ),
         (
             "response_cache: {ttl_s: 1.0e+300}",
@@ -169,7 +184,7 @@ def test_all_is_a_version_policy() -> None:
         ),
         (
             "batching: {max_queue_delay_s: .nan}",
-            "$.batching.max_queue_delay_s: expected a number >= 0 and <= 31536000, got nan",
+            "$.batching.max_queue_delay_s: expected a number from 0 to 31536000, got nan",
         ),
         (
             "batching: {preferred_batch_sizes: 8}",
@@ -191,10 +206,14 @@ def test_all_is_a_version_policy() -> None:
             "batching: {pad: {to_multiple_of: 0}}",
             "$.batching.pad.to_multiple_of: expected a whole number >= 1, got 0",
         ),
-        ("max_batch_size: -1", "$.max_batch_size: expected a whole number >= 0, got -1"),
+        (
+            "max_batch_size: -1",
+            "$.max_batch_size: expected a whole number from 0 to 2147483647, got -1",
+        ),
         (
             "max_batch_size: 99999999999999999999",
-            "$.max_batch_size: expected a whole number >= 0, got 99999999999999999999",
+            "$.max_batch_size: expected a whole number from 0 to 2147483647, "
+            "got 99999999999999999999",
         ),
         (
             "version_policy: newest",
@@ -210,7 +229,7 @@ def test_all_is_a_version_policy() -> None:
         ),
         (
             "version_policy: {latest: 0}",
-            "$.version_policy.latest: expected a whole number >= 1, got 0",
+            "$.version_policy.latest: expected a whole number from 1 to 4294967295, got 0",
         ),
         (
             "version_policy: {specific: []}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -43,6 +44,7 @@ def test_one_file_is_version_1_of_a_model_named_by_its_stem(tmp_path: Path) -> N
         manifest=Manifest(),
         num_bytes=5,
         revision=only(scan("my model.onnx")).revision,
+        is_single_file=True,
     )
 
 
@@ -71,6 +73,50 @@ def test_a_model_folder_may_hold_the_artifact_itself(tmp_path: Path) -> None:
     assert ref.path == tmp_path / "fraud" / "net.onnx"
     assert ref.manifest.max_batch_size == 4
     assert ref.num_bytes == 6
+
+
+@pytest.mark.parametrize(
+    ("manifest", "files", "artifact"),
+    [
+        ("runtime: xgboost", ["m.json"], "m.json"),
+        ("runtime: lightgbm", ["m.txt"], "m.txt"),
+        ("runtime: xgboost\nentry: b.json", ["a.json", "b.json"], "b.json"),
+        ("runtime: xgboost\nentry: trees/b.json", ["a.json", "trees/b.json"], "trees/b.json"),
+        ("runtime: xgboost\nwarmup: [{file: w.json}]", ["m.json", "w.json"], "m.json"),
+        ("entry: net/m.onnx", ["net/m.onnx"], "net/m.onnx"),
+    ],
+)
+def test_a_loose_artifact_may_be_one_by_its_manifest(
+    tmp_path: Path, manifest: str, files: list[str], artifact: str
+) -> None:
+    fill(tmp_path, *(f"repo/fraud/{name}" for name in files))
+    fill(tmp_path, "repo/fraud/model.yaml", content=manifest)
+    ref = only(scan("repo"))
+    assert (ref.id, ref.path) == (ServableId("fraud", 1), tmp_path / "repo" / "fraud" / artifact)
+    assert not ref.is_single_file
+
+
+def test_an_example_alone_is_no_loose_artifact(tmp_path: Path) -> None:
+    fill(tmp_path, "repo/fraud/w.json", "repo/fraud/2/m.json")
+    content = "runtime: xgboost\nwarmup: [{file: w.json}]"
+    fill(tmp_path, "repo/fraud/model.yaml", content=content)
+    assert only(scan("repo")).path == tmp_path / "repo" / "fraud" / "2" / "m.json"
+    shutil.rmtree(tmp_path / "repo" / "fraud" / "2")
+    (model,) = scan("repo")
+    assert "no version" in str(model.error)
+
+
+def test_a_loose_artifact_serves_on_while_the_manifest_that_named_it_is_broken(
+    tmp_path: Path,
+) -> None:
+    fill(tmp_path, "repo/fraud/m.json")
+    fill(tmp_path, "repo/fraud/model.yaml", content="runtime: xgboost")
+    source = FileSystemSource(["repo"])
+    before = only(source.scan())
+    fill(tmp_path, "repo/fraud/model.yaml", content="runtme: xgboost")
+    (model,) = source.scan()
+    assert model.error is not None
+    assert model.versions == (before,)
 
 
 def test_version_folders_win_over_a_loose_artifact(tmp_path: Path) -> None:

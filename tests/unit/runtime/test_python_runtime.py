@@ -294,7 +294,7 @@ def test_items_that_cannot_be_made(load: Load) -> None:
     result = model.execute((texts("ok", "too long", b"\xff"),), {})
     assert result.outputs == (texts("ok", name="output"),)
     assert result.invalid[1].reason.startswith("Item: 1 validation error for Item")
-    assert result.invalid[2].reason == "text: expected UTF-8 text, got other bytes"
+    assert result.invalid[2].reason == "input 'text': expected UTF-8 text, got other bytes"
 
 
 def test_a_row_that_columns_refuse(load: Load) -> None:

@@ -7,7 +7,7 @@ import zlib
 
 import pytest
 
-from penstock.core.errors import InvalidArgument, TooLarge, Unsupported
+from penstock.core.errors import InvalidArgument, TooLarge, UnsupportedEncoding
 from penstock.server.compression import choose_encoding, compress, decompress
 
 TEXT = b"penstock " * 1000
@@ -64,7 +64,8 @@ def test_every_cut_is_noticed(encoding: str) -> None:
 
 @pytest.mark.parametrize("encoding", ["br", "gzip, deflate", "zstd", "x"])
 def test_other_encodings(encoding: str) -> None:
-    with pytest.raises(Unsupported, match=f"'{encoding}' is not one of gzip, deflate, identity"):
+    text = f"'{encoding}' is not one of gzip, deflate, identity"
+    with pytest.raises(UnsupportedEncoding, match=text):
         decompress(TEXT, encoding, 10)
 
 

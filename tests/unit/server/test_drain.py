@@ -153,3 +153,24 @@ async def test_a_door_that_hangs_holds_up_nothing_beyond_the_deadline(
 
     await drain(service, stop_accepting=[stop], timeout_s=0.01)
     assert happened == ["not ready", "instances stopped"]
+
+
+@pytest.mark.parametrize(
+    ("in_flight", "is_silent", "is_told"),
+    [(0, False, True), (0, True, False), (1, True, True)],
+)
+async def test_a_start_that_failed_is_drained_without_a_word(
+    happened: list[str],
+    caplog: pytest.LogCaptureFixture,
+    *,
+    in_flight: int,
+    is_silent: bool,
+    is_told: bool,
+) -> None:
+    caplog.set_level("INFO", "penstock.server")
+    service: Any = FakeService(happened)
+    service.in_flight = in_flight
+    service.quiet.set()
+    await drain(service, stop_accepting=[], timeout_s=1, is_silent=is_silent)
+    assert ("draining" in caplog.text) == is_told
+    assert "instances stopped" in happened

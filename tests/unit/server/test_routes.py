@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,7 +22,6 @@ class FakeService:
     def __init__(self) -> None:
         self.ready = True
         self.done: list[tuple[Any, ...]] = []
-        self.control = SimpleNamespace(unload=self._unload)
 
     def is_ready(self) -> bool:
         return self.ready
@@ -41,10 +39,10 @@ class FakeService:
     def ready_models(self) -> list[Any]:
         return []
 
-    async def load(self, name: str, overrides: Any) -> None:
+    async def load(self, name: str, overrides: Any, who: str) -> None:
         self.done.append(("load", name, overrides))
 
-    async def _unload(self, name: str) -> None:
+    async def unload(self, name: str, who: str) -> None:
         self.done.append(("unload", name))
 
 
@@ -58,7 +56,10 @@ class FakeViews:
             found = [a._asdict() if isinstance(a, VersionChoice) else a for a in args]
             return {"view": name, "args": found, **kwargs}
 
-        return view
+        async def later(*args: Any) -> dict[str, Any]:
+            return view(*args)
+
+        return later if name == "statistics" else view
 
 
 class FakeLive:
@@ -70,16 +71,14 @@ class FakeLive:
     def logs(self) -> LogSettings:
         return LogSettings()
 
-    def change_logs(self, changes: Any) -> LogSettings:
+    async def change_logs(self, changes: Any, who: str) -> None:
         self.changes.append(changes)
-        return LogSettings()
 
     def traces(self, model: str) -> Any:
         return TraceBook().settings(model)
 
-    def change_traces(self, changes: Any, model: str) -> Any:
+    async def change_traces(self, changes: Any, model: str, who: str) -> None:
         self.changes.append((changes, model))
-        return TraceBook().settings(model)
 
 
 @pytest.fixture
@@ -97,7 +96,11 @@ def routes(service: FakeService, live: FakeLive) -> Routes:
     views: Any = FakeViews()
     fake_service: Any = service
     fake_live: Any = live
-    return Routes(fake_service, views, fake_live, lambda: (b"page", "text/plain"))
+
+    async def metrics() -> tuple[bytes, str]:
+        return b"page", "text/plain"
+
+    return Routes(fake_service, views, fake_live, metrics)
 
 
 def split(path: str) -> list[str]:

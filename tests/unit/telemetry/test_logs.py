@@ -26,6 +26,15 @@ def record(level: int = logging.INFO, **extra: object) -> logging.LogRecord:
     )
 
 
+def test_lines_of_several_processes_tell_which(capsys: pytest.CaptureFixture[str]) -> None:
+    for style in ("human", "json"):
+        configure(style, "info", 3)  # type: ignore[arg-type]
+        logging.getLogger("penstock.x").info("hello")
+    human, line = capsys.readouterr().err.splitlines()
+    assert "[3] penstock.x: hello" in human
+    assert json.loads(line)["process"] == 3
+
+
 def test_one_json_object_a_line() -> None:
     line = JsonFormatter().format(record(model="m", path=Path("/a"), text="a\nb"))
     assert "\n" not in line

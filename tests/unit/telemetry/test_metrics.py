@@ -4,7 +4,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from penstock.core.ids import ServableId
 from penstock.core.status import VersionState, VersionStatus
-from penstock.telemetry.metrics import METRICS, MetricsPage
+from penstock.telemetry.metric_specs import METRICS
+from penstock.telemetry.metrics import MetricsPage
 from penstock.telemetry.stats import EdgeStats, MemoryNumbers, ModelStats
 from penstock.telemetry.store_stats import StoreStats
 

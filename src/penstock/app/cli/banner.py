@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from penstock.app.cli.model_tables import plain_table
+from penstock.app.cli.options import print_lines
 from penstock.app.serve import RunningServer
 from penstock.core.signature import TensorSpec
 from penstock.core.status import VersionState
@@ -20,10 +22,29 @@ _COLD = (VersionState.NEW, VersionState.UNLOADED)
 
 def print_banner(server: RunningServer) -> None:
     """Print a table of the models, the addresses, and ``curl`` lines that work."""
-    console = Console(file=sys.stderr, highlight=False)
     service = server.assembly.service
     models = service.ready_models()
-    table = Table("model", "version", "runtime", "inputs", "outputs", box=None, pad_edge=False)
+    statuses = service.manager.statuses()
+    num_cold = sum(status.state in _COLD for status in statuses)
+    failed = ", ".join(one.subject for one in statuses if one.state is VersionState.FAILED)
+    lines: list[Any] = []
+    if models or not num_cold:
+        lines.append(_table(models) if models else "no model serves")
+    if num_cold:
+        lines.append(f"{num_cold} versions are loaded when they are asked for")
+    if failed:
+        lines.append(f"failed: {failed}; the log says why")
+    base = f"http://{address(server.host, server.http_port)}"
+    lines.append(f"REST {base}  docs {base}/docs  metrics {base}/metrics")
+    if server.num_processes > 1:
+        lines.append(f"{server.num_processes} serving processes")
+    if server.grpc_port:
+        lines.append(f"gRPC {address(server.host, server.grpc_port)}")
+    print_lines(*lines, *_curls(models, base), file=sys.stderr)
+
+
+def _table(models: list[ModelInfo]) -> Table:
+    table = plain_table("model", "version", "runtime", "inputs", "outputs")
     for info in models:
         table.add_row(
             info.id.name,
@@ -32,20 +53,7 @@ def print_banner(server: RunningServer) -> None:
             _tensors(info.signature.inputs),
             _tensors(info.signature.outputs),
         )
-    cold = [one for one in service.manager.statuses() if one.state in _COLD]
-    if models or not cold:
-        console.print(table if models else "no model serves")
-    if cold:
-        console.print(f"{len(cold)} versions are loaded when they are asked for")
-    for status in service.manager.statuses():
-        if status.state is VersionState.FAILED:
-            console.print(f"failed: {status.id.says(status.reason)}", style="red", markup=False)
-    base = f"http://{address(server.host, server.http_port)}"
-    console.print(f"REST {base}  docs {base}/docs  metrics {base}/metrics", soft_wrap=True)
-    if server.grpc_port:
-        console.print(f"gRPC {address(server.host, server.grpc_port)}")
-    for line in _curls(models, base):
-        console.print(line, soft_wrap=True, markup=False)
+    return table
 
 
 def _curls(models: list[ModelInfo], base: str) -> list[str]:

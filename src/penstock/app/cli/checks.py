@@ -8,14 +8,16 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
 from penstock.app.cli.server_client import ServerClient
 from penstock.app.memory import available_memory
+from penstock.app.processes.control_file import control_path
+from penstock.app.processes.process_count import CPU_LIMIT, cpu_quota, usable_processors
 from penstock.app.settings import Settings
 from penstock.core.errors import ConfigError, PenstockError
 from penstock.runtime.runtime import RUNTIMES
+from penstock.server.grpc_http2.library import HOW_TO_GET_IT, find_library
 from penstock.server.sockets import free_port
 
 Status: TypeAlias = Literal["ok", "missing", "warning", "broken"]
@@ -23,7 +25,7 @@ Status: TypeAlias = Literal["ok", "missing", "warning", "broken"]
 _MIN_PYTHON = (3, 11)
 _LOW_MEMORY_BYTES = 256 * 1024 * 1024
 _PROBE_TIMEOUT_S = 1.0
-_CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
+_CPU_LIMIT = CPU_LIMIT
 
 
 class Check(NamedTuple):
@@ -83,13 +85,15 @@ def run_checks(settings: Settings, problem: str = "") -> list[Check]:
     Concurrency: blocks, for a second or two at most.
     """
     state = Check("settings", "broken", problem) if problem else Check("settings", "ok", "valid")
+    control_store = "" if problem else settings.control_store
     return [
         state,
         _python(),
         _base_packages(),
         *_runtimes(),
         *_extras(tracing=settings.telemetry.tracing),
-        *([] if problem else _ports(settings)),
+        *([] if problem else [*_grpc_engine(settings), *_ports(settings)]),
+        *(_control_store(control_store) if control_store else ()),
         _memory(),
         _processors(),
     ]
@@ -146,6 +150,22 @@ def _extras(*, tracing: bool) -> Iterator[Check]:
         yield Check(extra.name, "broken" if needed else "missing", detail, extra.install)
 
 
+def _grpc_engine(settings: Settings) -> Iterator[Check]:
+    if not settings.grpc.enabled:
+        return
+    if settings.grpc.engine == "grpcio":
+        yield Check("gRPC engine", "ok", "grpcio")
+        return
+    found = find_library()
+    if found is not None:
+        yield Check("gRPC engine", "ok", f"libnghttp2 {found.version}")
+    elif settings.grpc.engine == "nghttp2":
+        yield Check("gRPC engine", "broken", "libnghttp2 not installed", HOW_TO_GET_IT)
+    else:
+        detail = "libnghttp2 not installed: grpcio, which is several times slower, is used"
+        yield Check("gRPC engine", "missing", detail, HOW_TO_GET_IT)
+
+
 def _ports(settings: Settings) -> Iterator[Check]:
     doors = [("HTTP", settings.http.port, "http.port")]
     if settings.grpc.enabled:
@@ -189,6 +209,13 @@ def _server_at(host: str, port: int) -> str:
         return ""
 
 
+def _control_store(url: str) -> Iterator[Check]:
+    try:
+        control_path(url)
+    except ConfigError as err:
+        yield Check("control store", "broken", err.message)
+
+
 def _memory() -> Check:
     free = available_memory().ram_bytes
     detail = f"{free / 2**30:.1f} GiB available"
@@ -199,21 +226,12 @@ def _memory() -> Check:
 
 def _processors() -> Check:
     total = os.cpu_count() or 1
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else total
+    usable = usable_processors()
     detail = f"{usable}" if usable == total else f"{usable} of {total}"
-    quota = _cpu_quota()
+    quota = cpu_quota(_CPU_LIMIT)
     if quota is not None:
         detail += f", limited to {quota:g} by the control group"
     return Check("processors", "ok", detail)
-
-
-def _cpu_quota() -> float | None:
-    """How many processors' time a container may use; None: no limit."""
-    try:
-        quota, period = _CPU_LIMIT.read_text("ascii").split()
-        return None if quota == "max" else int(quota) / int(period)
-    except (OSError, ValueError):
-        return None
 
 
 def _is_installed(module: str) -> bool:

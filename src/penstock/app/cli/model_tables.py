@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from penstock.core.byte_size import show_bytes
 from penstock.core.dtype import DType
 from penstock.core.signature import ModelSignature, TensorSpec
 from penstock.server.example import example_curl
@@ -60,7 +61,7 @@ def index_table(
 def _size(num_bytes: int | None) -> str:
     if num_bytes is None:
         return "-"
-    return f"{num_bytes / 2**20:,.1f} MiB" if num_bytes >= 2**20 else f"{num_bytes / 2**10:.1f} KiB"
+    return show_bytes(num_bytes)
 
 
 def model_page(told: Mapping[str, Any], url: str, version: str) -> list[Any]:

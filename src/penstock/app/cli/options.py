@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import click
 import typer
@@ -42,18 +42,23 @@ class PlainCommand(TyperCommand):
         return super().get_help(ctx).replace("\\[", "[")
 
 
-def console() -> Console:
-    """Where tables go: standard output, not cut to a width where it is no terminal."""
+def console(file: IO[str] | None = None) -> Console:
+    """Where tables go, not cut to a width where it is no terminal; None: standard output."""
     from rich.console import Console
 
-    return Console(
-        highlight=False, markup=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH
-    )
+    stream = file or sys.stdout
+    width = None if stream.isatty() else _PIPE_WIDTH
+    return Console(file=stream, highlight=False, markup=False, width=width)
 
 
-def print_lines(*values: Any) -> None:
-    """Print tables and lines, without the spaces that would fill up a line in a file."""
-    target = console()
+def print_lines(*values: Any, file: IO[str] | None = None) -> None:
+    """Print tables and lines, without the spaces that would fill up a line in a file.
+
+    Args:
+        values: lines, texts and tables.
+        file: where to; None: standard output.
+    """
+    target = console(file)
     if target.is_terminal:
         for value in values:
             target.print(value, soft_wrap=isinstance(value, str))
@@ -62,7 +67,7 @@ def print_lines(*values: Any) -> None:
         for value in values:
             target.print(value, soft_wrap=isinstance(value, str))
     for line in capture.get().splitlines():
-        print(line.rstrip())
+        print(line.rstrip(), file=file)
 
 
 def print_json(value: Any) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from penstock.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from penstock.app.settings import Settings
 
 
 def serve_command(
@@ -22,6 +25,10 @@ def serve_command(
     host: Annotated[str | None, typer.Option(help="Address to bind [127.0.0.1].")] = None,
     http_port: Annotated[int | None, typer.Option(help="REST port; 0: any [8080].")] = None,
     grpc_port: Annotated[int | None, typer.Option(help="gRPC port; 0: any [8081].")] = None,
+    workers: Annotated[
+        str | None,
+        typer.Option(help="Serving processes on the same ports: a number or auto [1]."),
+    ] = None,
     config: Annotated[
         str | None, typer.Option(help="Settings file [penstock.yaml where there is one].")
     ] = None,
@@ -51,6 +58,7 @@ def serve_command(
         "host": host,
         "http.port": http_port,
         "grpc.port": grpc_port,
+        "processes": workers,
         "model_control": model_control,
         "load_models": load_model,
         "telemetry.log_format": log_format,
@@ -63,8 +71,22 @@ def serve_command(
             "--load-model needs --model-control explicit: "
             f"with '{settings.model_control}' the files say what is loaded"
         )
+    _run(paths, settings)
+
+
+def _run(paths: list[str], settings: Settings) -> None:
+    """Serve, in this process or in several."""
     import uvloop
 
+    if settings.processes != 1:
+        from penstock.app.processes.process_count import process_count
+
+        count = process_count(settings.processes)
+        if count > 1:
+            from penstock.app.processes.supervise import supervise
+
+            uvloop.run(supervise(paths, settings, count))
+            return
     from penstock.app.serve import serve
 
     uvloop.run(serve(paths, settings, _announce))

@@ -19,6 +19,7 @@ from penstock.core.errors import (
     PenstockError,
     TooLarge,
     Unsupported,
+    UnsupportedEncoding,
 )
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ _ERRORS: Mapping[int, type[PenstockError]] = {
     404: NotFound,
     413: TooLarge,
     429: Overloaded,
+    415: UnsupportedEncoding,
     501: Unsupported,
     503: NotReady,
     504: DeadlineExceeded,

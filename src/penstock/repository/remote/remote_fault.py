@@ -18,6 +18,7 @@ from tenacity import (
 from penstock.core.errors import LoadFailed, PenstockError
 from penstock.repository.remote.remote_store import RemoteOptions
 from penstock.repository.remote.remote_url import RemoteUrl
+from penstock.repository.remote.unreachable import causes_of, why_unreachable
 
 T = TypeVar("T")
 
@@ -76,11 +77,15 @@ def explain(url: RemoteUrl, what: str, err: Exception, options: RemoteOptions) -
     if _is_timeout(err):
         text = f"no answer within {options.timeout_s:g} s (remote.timeout_s)"
         return LoadFailed(f"{place}: {text}", retryable=True)
-    if isinstance(err, ssl.SSLCertVerificationError):
+    untrusted = [one for one in causes_of(err) if isinstance(one, ssl.SSLCertVerificationError)]
+    if untrusted:
         return LoadFailed(
-            f"{place}: the certificate of the server is not trusted: {err.verify_message}; "
-            "SSL_CERT_FILE names an authority of your own"
+            f"{place}: the certificate of the server is not trusted: "
+            f"{untrusted[0].verify_message}; SSL_CERT_FILE names an authority of your own"
         )
+    unreachable = why_unreachable(url, err) if status is None else None
+    if unreachable is not None:
+        return LoadFailed(f"{place}: {unreachable}", retryable=True)
     if isinstance(err, OSError) and err.errno in (errno.ENOSPC, errno.EDQUOT):
         return LoadFailed(f"{place}: no room on the disk of model_cache.path", retryable=True)
     told = f"status {status}" if status else type(err).__name__

@@ -11,6 +11,7 @@ import numpy as np
 from penstock.core.errors import InvalidArgument, InvalidInput
 from penstock.core.messages import Parameter
 from penstock.core.tensor import Array, Tensor
+from penstock.runtime.text_input import not_text
 
 _ValueT = TypeVar("_ValueT", str, bool)
 
@@ -71,8 +72,8 @@ def row_labels(tensor: Tensor, row: int) -> tuple[str, ...]:
     """
     try:
         labels = tuple(item.decode().strip() for item in tensor.array[row].tolist())
-    except UnicodeDecodeError as err:
-        raise InvalidInput(row, f"input '{tensor.name}': expected UTF-8 text") from err
+    except UnicodeDecodeError:
+        raise not_text(tensor.name, row) from None
     if not all(labels):
         raise InvalidInput(row, f"input '{tensor.name}': a label is empty")
     return labels

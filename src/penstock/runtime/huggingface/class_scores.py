@@ -73,7 +73,8 @@ def class_labels(pretrained: Pretrained, names: Sequence[Name]) -> Sequence[str]
     if names and len(names) != config.num_labels:
         raise wrong_option(
             pretrained.artifact,
-            f"Expected {config.num_labels} labels, one for each class of the model, "
-            f"got {len(names)} - at `$.labels`",
+            "labels",
+            f"expected {config.num_labels} labels, one for each class of the model, "
+            f"got {len(names)}",
         )
     return names or [str(config.id2label[i]) for i in range(config.num_labels)]

@@ -17,6 +17,7 @@ from penstock.runtime.huggingface.pretrained import Pretrained
 from penstock.runtime.huggingface.torch_model import TorchModel
 from penstock.runtime.length_groups import group_by_length
 from penstock.runtime.read_options import wrong_option
+from penstock.runtime.text_input import read_texts
 
 TEXT = TensorSpec("text", DType.BYTES, (-1,), description="UTF-8")
 TRUNCATED = TensorSpec(
@@ -162,16 +163,9 @@ class TextEncoder:
 
 def decode_texts(tensor: Tensor) -> tuple[list[str], dict[int, InvalidInput]]:
     """The rows that are UTF-8, and those that are not."""
-    texts: list[str] = []
-    invalid: dict[int, InvalidInput] = {}
-    for row, item in enumerate(tensor.array.tolist()):
-        try:
-            texts.append(item.decode())
-        except UnicodeDecodeError:
-            invalid[row] = InvalidInput(
-                row, f"input '{tensor.name}': expected UTF-8 text, got other bytes"
-            )
-    return texts, invalid
+    read = read_texts(tensor.name, tensor.array.tolist())
+    invalid = {row: one for row, one in enumerate(read) if isinstance(one, InvalidInput)}
+    return [one for one in read if isinstance(one, str)], invalid
 
 
 def to_numpy(tensor: Any) -> Array:
@@ -214,7 +208,8 @@ def _max_length(
     if limit and options.max_length > limit:
         raise wrong_option(
             pretrained.artifact,
-            f"Expected at most {limit} tokens, which is what the model can take, "
-            f"got {options.max_length} - at `$.max_length`",
+            "max_length",
+            f"expected at most {limit} tokens, which is what the model can take, "
+            f"got {options.max_length}",
         )
     return options.max_length

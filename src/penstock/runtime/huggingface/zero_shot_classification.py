@@ -185,8 +185,8 @@ def _check(pretrained: Pretrained, options: ZeroShotOptions, labels: Sequence[st
     if SLOT not in options.hypothesis_template:
         raise wrong_option(
             pretrained.artifact,
-            f"Expected '{SLOT}' in the label's place, got {options.hypothesis_template!r} - at "
-            "`$.hypothesis_template`",
+            "hypothesis_template",
+            f"expected '{SLOT}' in the label's place, got {options.hypothesis_template!r}",
         )
 
 

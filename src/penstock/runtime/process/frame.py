@@ -14,13 +14,13 @@ import msgspec
 from penstock.core.messages import Parameter
 from penstock.core.signature import ModelSignature
 
-PROTOCOL_VERSION: Final = 1
+PROTOCOL_VERSION: Final = 2
 """Server and worker speak only where theirs are the same."""
 
 PREFIX: Final = struct.Struct("<IQ")
 
 _MAX_HEAD_BYTES = 64 * 1024 * 1024
-_MAX_BODY_BYTES = 2**36
+MAX_BODY_BYTES: Final = 2**36
 
 
 class TensorHead(msgspec.Struct, array_like=True):
@@ -166,6 +166,20 @@ class Log(msgspec.Struct, tag=True):
     text: str
 
 
+class Share(msgspec.Struct, tag=True):
+    """Several processes will ask: say what you are at in the file whose descriptor comes along."""
+
+
+class Attach(msgspec.Struct, tag=True):
+    """One more process asks, through the socket whose descriptor comes along.
+
+    Attributes:
+        channel: the socket's number, never used again for this model; > 0.
+    """
+
+    channel: int
+
+
 class Ping(msgspec.Struct, tag=True):
     """Are you there?"""
 
@@ -174,7 +188,7 @@ class Pong(msgspec.Struct, tag=True):
     """I am."""
 
 
-ToWorker = Load | Execute | Answer | Failed | Ping
+ToWorker = Load | Execute | Answer | Failed | Ping | Share | Attach
 ToServer = Hello | Loaded | Failed | Executed | Call | Log | Pong
 
 
@@ -192,19 +206,21 @@ class BadFrame(Exception):
 _encoder: Final = msgspec.msgpack.Encoder()
 
 
-def encode_head(message: ToWorker | ToServer, body_bytes: int = 0) -> bytes:
+def encode_head(message: msgspec.Struct, body_bytes: int = 0) -> bytes:
     """The prefix and the head of a frame whose body has ``body_bytes``."""
     head = _encoder.encode(message)
     return PREFIX.pack(len(head), body_bytes) + head
 
 
-def frame_sizes(prefix: bytes | bytearray | memoryview) -> tuple[int, int]:
+def frame_sizes(
+    prefix: bytes | bytearray | memoryview, max_body_bytes: int = MAX_BODY_BYTES
+) -> tuple[int, int]:
     """Bytes of head and body that a prefix announces.
 
     Raises:
-        BadFrame: no frame is so large.
+        BadFrame: no frame is so large, or none that is expected here.
     """
     head_bytes, body_bytes = PREFIX.unpack(prefix)
-    if head_bytes > _MAX_HEAD_BYTES or body_bytes > _MAX_BODY_BYTES:
+    if head_bytes > _MAX_HEAD_BYTES or body_bytes > max_body_bytes:
         raise BadFrame(f"a frame of {head_bytes} + {body_bytes} bytes")
     return head_bytes, body_bytes

@@ -9,7 +9,6 @@ from penstock.repository.artifact import ArtifactRef
 from penstock.runtime.process.frame import Loaded
 from penstock.runtime.process.process_instance import ProcessInstance
 from penstock.runtime.process.worker_host import WorkerHost
-from penstock.runtime.process.worker_options import worker_options
 
 
 async def start_instances(
@@ -24,12 +23,7 @@ async def start_instances(
         LoadFailed: one of them did not come up; the others are ended.
     """
     count = artifact.manifest.instances.count
-    instances = [
-        ProcessInstance(
-            artifact, worker_options(artifact, index, host.start_timeout_s), host, clock
-        )
-        for index in range(count)
-    ]
+    instances = [ProcessInstance(artifact, index, host, clock) for index in range(count)]
     try:
         started = await asyncio.gather(
             *(instance.start() for instance in instances), return_exceptions=True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from penstock.core import errors
+from penstock.core.error_names import error_class
 from penstock.core.errors import InvalidInput, LoadFailed, ModelFailed, PenstockError
 from penstock.runtime.process.frame import WireError
 
@@ -21,14 +21,11 @@ def error_out(error: PenstockError) -> WireError:
 
 def error_in(wire: WireError) -> PenstockError:
     """The error again; one of a kind that is not known here is a ModelFailed."""
-    kind = getattr(errors, wire.kind, None)
+    kind = error_class(wire.kind) or ModelFailed
     if kind is InvalidInput:
         return InvalidInput(wire.index, wire.message)
     if kind is LoadFailed:
         return LoadFailed(wire.message, retryable=wire.retryable)
-    if not (isinstance(kind, type) and issubclass(kind, PenstockError)):
-        kind = ModelFailed
     if issubclass(kind, ModelFailed):
         return kind(wire.message, retry_after_s=wire.retry_after_s, is_reported=wire.is_reported)
-    error: PenstockError = kind(wire.message, retry_after_s=wire.retry_after_s)
-    return error
+    return kind(wire.message, retry_after_s=wire.retry_after_s)

@@ -1,14 +1,14 @@
 """The worker: a process that holds one copy of a model and computes what its server asks.
 
 Run by the server as ``python -m penstock.runtime.process.worker FD``. One thread, one request at a
-time; it ends when the server's end of the socket closes.
+time; it ends when the server's end of that socket closes. Several serving processes may share it,
+each with a socket of its own.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import signal
 import socket
 import sys
 from importlib.metadata import version
@@ -17,12 +17,12 @@ from pathlib import Path
 from penstock.core.clock import SystemClock
 from penstock.core.errors import LoadFailed, ModelFailed, PenstockError
 from penstock.core.ids import ServableId
-from penstock.repository.artifact import ArtifactRef
-from penstock.repository.manifest_shape import to_manifest
 from penstock.runtime.executable import Executable
 from penstock.runtime.instance import Execution, Work, execute_safely
+from penstock.runtime.process.channel_ring import ChannelRing
 from penstock.runtime.process.frame import (
     PROTOCOL_VERSION,
+    Attach,
     BadFrame,
     Execute,
     Executed,
@@ -32,93 +32,114 @@ from penstock.runtime.process.frame import (
     Loaded,
     Ping,
     Pong,
-    ToWorker,
+    Share,
 )
+from penstock.runtime.process.load_message import artifact_of
+from penstock.runtime.process.state_file import StateFile, WorkerState
 from penstock.runtime.process.tensor_block import pack, shared_bytes, unpack
 from penstock.runtime.process.wire_error import error_out
-from penstock.runtime.process.worker_channel import WorkerChannel
+from penstock.runtime.process.worker_channel import Received, WorkerChannel
 from penstock.runtime.process.worker_client import WorkerClient
 from penstock.runtime.process.worker_logs import send_logs_to
+from penstock.runtime.process.worker_signals import leave_the_end_to_the_server
 from penstock.runtime.runtime import find_runtime
 
 _log = logging.getLogger("penstock.runtime")
 
 
 class Worker:
-    """One copy of a model at the other end of a channel."""
+    """One copy of a model at the other end of a channel, or of several.
+
+    Args:
+        channel: the socket it was started with.
+    """
 
     def __init__(self, channel: WorkerChannel) -> None:
-        self._channel = channel
+        self._own = channel
+        self._channels = ChannelRing(channel)
+        self._client = WorkerClient(channel)
+        self._state: StateFile | None = None
         self._id = ServableId("", 0)
         self._executable: Executable | None = None
         self._now_ns = SystemClock().monotonic_ns
 
     def serve(self) -> None:
         """Do what comes until the server has gone."""
-        self._channel.send(Hello(PROTOCOL_VERSION, version("penstock")))
-        while (received := self._channel.receive()) is not None:
-            self._handle(*received)
+        self._own.send(Hello(PROTOCOL_VERSION, version("penstock")))
+        while (turn := self._channels.receive()) is not None:
+            self._handle(*turn)
         if self._executable is not None:
             self._executable.close()
 
-    def _handle(self, message: ToWorker, body: memoryview) -> None:
+    def _handle(self, channel: WorkerChannel, received: Received) -> None:
+        message = received.message
         if isinstance(message, Execute):
-            self._execute(message, body)
+            self._execute(channel, message, received.body)
         elif isinstance(message, Ping):
-            self._channel.send(Pong())
+            channel.send(Pong())
         elif isinstance(message, Load):
             self._load(message)
+        elif isinstance(message, Share):
+            self._state = StateFile(channel.take_fd())
+        elif isinstance(message, Attach):
+            self._channels.attach(message.channel, channel.take_fd())
 
     def _load(self, message: Load) -> None:
         self._id = ServableId(message.name, message.version)
         try:
             _limit(message)
-            artifact = _artifact(message)
+            artifact = artifact_of(message)
             runtime = find_runtime(artifact.runtime)
-            self._executable = runtime.load(artifact, WorkerClient(self._channel))
+            self._client.channel = self._channels.first
+            self._executable = runtime.load(artifact, self._client)
             signature = self._executable.signature
         except PenstockError as err:
             if isinstance(err, LoadFailed) and err.culprit is not None:
                 _log.error("%s", err.message, exc_info=err.culprit)
-            self._channel.send(Failed(error_out(err)))
+            self._own.send(Failed(error_out(err)))
         except Exception as err:  # noqa: BLE001  # the edge to the framework
             _log.exception("%s: loading the model raised", self._id)
             text = f"{self._id}: loading the model raised {type(err).__name__}: {err}"
-            self._channel.send(Failed(error_out(LoadFailed(text))))
+            self._own.send(Failed(error_out(LoadFailed(text))))
         else:
-            self._channel.send(Loaded(signature, runtime.platform))
+            self._own.send(Loaded(signature, runtime.platform))
 
-    def _execute(self, message: Execute, body: memoryview) -> None:
+    def _execute(self, channel: WorkerChannel, message: Execute, body: memoryview) -> None:
         if self._executable is None:
             raise BadFrame("a batch before the model")
-        channel = self._channel
+        if self._state is not None:
+            begun = WorkerState(channel.number, self._now_ns(), message.deadline_ns or 0)
+            self._state.begin(begun)
         channel.map_segments(message)
         inputs = unpack(message.tensors, body, channel.segment(message.input_segment))
+        self._client.channel = channel
         execution = execute_safely(
             self._id,
             self._executable,
             Work(inputs, message.parameters, message.deadline_ns),
             self._now_ns,
         )
+        if self._state is not None:  # before the answer: who has it finds the worker idle
+            self._state.end()
         try:
-            self._answer(execution, message.output_segment)
+            self._answer(channel, execution, message.output_segment)
         except Exception as err:  # noqa: BLE001  # a runtime's answer may be anything
             _log.exception("%s: its answer could not be sent", self._id)
             text = f"{self._id}: its answer could not be sent: {type(err).__name__}: {err}"
-            self._refuse(ModelFailed(text, is_reported=True), execution)
+            _refuse(channel, ModelFailed(text, is_reported=True), execution)
 
-    def _answer(self, execution: Execution, segment_id: int) -> None:
+    def _answer(self, channel: WorkerChannel, execution: Execution, segment_id: int) -> None:
         result = execution.result
         if isinstance(result, PenstockError):
-            self._refuse(result, execution)
+            _refuse(channel, result, execution)
             return
         wanted_bytes = shared_bytes(result.outputs)
-        segment = self._channel.segment(segment_id)
+        segment = channel.segment(segment_id)
         if segment is not None and len(segment) < wanted_bytes:
             segment = None
         packed = pack(result.outputs, segment)
         invalid = {row: error_out(err) for row, err in result.invalid.items()}
-        self._channel.send(
+        channel.send(
             Executed(
                 packed.heads,
                 invalid,
@@ -130,14 +151,15 @@ class Worker:
             packed,
         )
 
-    def _refuse(self, error: PenstockError, execution: Execution) -> None:
-        times = (execution.started_ns, execution.ended_ns)
-        self._channel.send(Executed([], {}, error_out(error), *times))
+
+def _refuse(channel: WorkerChannel, error: PenstockError, execution: Execution) -> None:
+    times = (execution.started_ns, execution.ended_ns)
+    channel.send(Executed([], {}, error_out(error), *times))
 
 
 def main(fd: int) -> None:
     """Serve the socket of this number until its other end closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server decides when it ends
+    leave_the_end_to_the_server()
     channel = WorkerChannel(socket.socket(fileno=fd))
     send_logs_to(channel)
     Worker(channel).serve()
@@ -145,19 +167,6 @@ def main(fd: int) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)  # a thread that the model left behind keeps nobody waiting
-
-
-def _artifact(message: Load) -> ArtifactRef:
-    return ArtifactRef(
-        id=ServableId(message.name, message.version),
-        path=Path(message.path),
-        root=Path(message.root),
-        runtime=message.runtime,
-        class_name=message.class_name,
-        manifest=to_manifest(message.manifest),
-        num_bytes=message.num_bytes,
-        revision=message.revision,
-    )
 
 
 def _limit(message: Load) -> None:

@@ -16,10 +16,14 @@ from penstock.runtime.process.worker_channel import WorkerChannel
 
 
 class WorkerClient:
-    """A ``ModelClient`` over the worker's channel, for the thread that made it."""
+    """A ``ModelClient`` over the worker's channel, for the thread that made it.
+
+    Attributes:
+        channel: of the server that it asks: the one whose batch is computed.
+    """
 
     def __init__(self, channel: WorkerChannel) -> None:
-        self._channel = channel
+        self.channel = channel
         self._thread = threading.get_ident()
 
     def infer(self, model: str, /, *, version: str = "", **inputs: Any) -> dict[str, Array]:
@@ -29,13 +33,13 @@ class WorkerClient:
                 "a model in a worker process calls other models on the thread of its predict only"
             )
         packed = pack([Tensor.from_array(n, np.asarray(v)) for n, v in inputs.items()], None)
-        self._channel.send(Call(model, version, packed.heads), packed)
-        while (received := self._channel.receive()) is not None:
+        self.channel.send(Call(model, version, packed.heads), packed)
+        while (received := self.channel.receive()) is not None:
             message, body = received
             if isinstance(message, Answer):
                 return {t.name: t.array for t in unpack(message.tensors, body, None)}
             if isinstance(message, Failed):
                 raise error_in(message.error)
             if isinstance(message, Ping):
-                self._channel.send(Pong())
+                self.channel.send(Pong())
         raise NotReady("the server has gone")

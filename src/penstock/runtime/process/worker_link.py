@@ -4,49 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
-
-import msgspec
 
 from penstock.core.errors import (
     InvalidInput,
-    LoadFailed,
     ModelCrashed,
     ModelFailed,
     PenstockError,
 )
 from penstock.core.ids import ServableId, VersionChoice
 from penstock.core.messages import InferRequest
-from penstock.repository.artifact import ArtifactRef
 from penstock.runtime.caller import Caller
 from penstock.runtime.executable import ExecuteResult
 from penstock.runtime.instance import Execution, Work
 from penstock.runtime.model_call import call_model
-from penstock.runtime.process.channel import Channel
+from penstock.runtime.process.channel import FromWorker
 from penstock.runtime.process.frame import (
-    PROTOCOL_VERSION,
     Answer,
     BadFrame,
     Call,
     Execute,
     Executed,
     Failed,
-    Hello,
-    Load,
-    Loaded,
-    Ping,
-    Pong,
     ToServer,
-    ToWorker,
     WireError,
 )
 from penstock.runtime.process.shared_memory import Lent, Segment, SegmentPool
-from penstock.runtime.process.tensor_block import Packed, pack, shared_bytes, unpack
+from penstock.runtime.process.tensor_block import pack, shared_bytes, unpack
 from penstock.runtime.process.wire_error import error_in, error_out
 from penstock.runtime.process.worker_host import WorkerHost
-from penstock.runtime.process.worker_options import WorkerOptions
-from penstock.runtime.process.worker_process import WorkerProcess
 
 _log = logging.getLogger("penstock.runtime")
 
@@ -70,73 +57,40 @@ class _Batch(NamedTuple):
 
 
 class WorkerLink:
-    """A started worker.
+    """A worker with its model, to compute one batch after another.
 
     Args:
-        artifact: what it loads.
-        options: how it is started.
-        host: what all workers share.
-        on_end: told once when it is gone, with the reason.
-        on_lost: told, perhaps some time before, when it can be given no more work.
+        id: the version.
+        host: what all workers of this process share.
+        channel: the way to the worker.
 
     Attributes:
-        process: the process.
+        sent: batches sent so far.
 
     Concurrency: the event loop's thread.
     """
 
     def __init__(
         self,
-        artifact: ArtifactRef,
-        options: WorkerOptions,
+        id: ServableId,  # noqa: A002  # the field's name everywhere
         host: WorkerHost,
-        on_end: Callable[[str], None],
-        on_lost: Callable[[], None],
+        channel: FromWorker,
     ) -> None:
-        self._artifact = artifact
-        self._id: ServableId = artifact.id
-        self._options = options
+        self.sent = 0
+        self._id = id
         self._host = host
-        self._on_end = on_end
+        self._channel = channel
         self._loop = asyncio.get_running_loop()
         self._pool = SegmentPool(host.budget)
-        self._loaded: asyncio.Future[Loaded] = self._loop.create_future()
-        self._pong: asyncio.Future[None] | None = None
         self._batch: _Batch | None = None
         self._output_bytes = 0
         self._is_calling = False
         self._calls: set[asyncio.Task[None]] = set()
-        self.process = WorkerProcess(
-            artifact.id,
-            options,
-            host.reaper,
-            on_message=self._take,
-            on_end=self._end,
-            on_lost=on_lost,
-        )
-        self._channel: Channel | None = None
 
     @property
     def is_busy(self) -> bool:
         """Whether a batch is under way."""
         return self._batch is not None
-
-    async def start(self) -> Loaded:
-        """Start the process and load the model.
-
-        Raises:
-            LoadFailed: the process could not be started, died, was too slow, or could not load.
-        """
-        self._channel = self.process.start()
-        limit_s = self._options.start_timeout_s
-        try:
-            return await asyncio.wait_for(asyncio.shield(self._loaded), limit_s)
-        except TimeoutError:
-            self.process.kill(f"it did not load its model within {limit_s:g} s")
-            return await self._loaded
-        except asyncio.CancelledError:
-            self.process.kill("its load was called off")
-            raise
 
     def submit(self, work: Work, on_done: Callable[[Execution], None]) -> None:
         """Compute one batch; only while it is not busy."""
@@ -160,40 +114,14 @@ class WorkerLink:
                 new_segments=[(one.segment.id, one.segment.num_bytes) for one in new],
                 dropped_segments=dropped,
             )
-            self._send(message, packed, [one.fd for one in new])
+            self._channel.send(message, packed, [one.fd for one in new])
         except BaseException:  # a parameter that no frame can hold, for one: nothing was sent
             self._pool.take_back(given, dropped)
             raise
         self._batch = _Batch(on_done, work.deadline_ns, lent, output)
+        self.sent += 1
 
-    async def ping(self, timeout_s: float) -> bool:
-        """Whether it answers; only asked while it is not busy."""
-        self._pong = self._loop.create_future()
-        self._send(Ping())
-        try:
-            await asyncio.wait_for(self._pong, timeout_s)
-        except TimeoutError:
-            return self.is_busy  # work came in between: its own clock holds
-        return True
-
-    def kill(self, why: str) -> None:
-        """End it now."""
-        self.process.kill(why)
-
-    async def close(self, timeout_s: float) -> None:
-        """Let it end by itself for so long, then kill it."""
-        await self.process.close(timeout_s)
-
-    def _lend(self, num_bytes: int) -> Lent | None:
-        return self._pool.lend(num_bytes) if num_bytes else None
-
-    def _send(
-        self, message: ToWorker, packed: Packed | None = None, fds: Sequence[int] = ()
-    ) -> None:
-        assert self._channel is not None  # noqa: S101  # nobody asks before ``start``
-        self._channel.send(message, packed, fds)
-
-    def _take(self, message: ToServer, body: memoryview) -> None:
+    def take(self, message: ToServer, body: memoryview) -> None:
         """Handle what the worker says.
 
         Raises:
@@ -203,29 +131,28 @@ class WorkerLink:
             self._complete(self._batch, message, body)
         elif isinstance(message, Call):
             self._start_call(message, body)
-        elif isinstance(message, Pong):
-            if self._pong is not None and not self._pong.done():
-                self._pong.set_result(None)
-        elif isinstance(message, Hello):
-            self._greet(message)
-        elif isinstance(message, Loaded) and not self._loaded.done():
-            self._loaded.set_result(message)
-        elif isinstance(message, Failed) and not self._loaded.done():
-            self._loaded.set_exception(error_in(message.error))
         else:
             raise BadFrame(f"a {type(message).__name__} nobody asked for")
 
-    def _greet(self, hello: Hello) -> None:
-        if hello.protocol == PROTOCOL_VERSION:
-            self._send(load_message(self._artifact, self._options.cpus))
-            return
-        text = (
-            f"{self._id}: penstock {hello.penstock} in its own environment speaks to workers in "
-            f"version {hello.protocol}, this server in {PROTOCOL_VERSION}: install the same "
-            "penstock there"
-        )
-        self._loaded.set_exception(LoadFailed(text))
-        self.process.kill("it speaks another version")
+    def end(self, why: str, *, has_begun: bool) -> None:
+        """The worker is gone: the batch under way has crashed.
+
+        Args:
+            why: the reason, for people.
+            has_begun: whether the worker had begun it.
+        """
+        for call in self._calls:
+            call.cancel()
+        self._pool.close()
+        batch, self._batch = self._batch, None
+        if batch is not None:
+            did = "computed this batch" if has_begun else "had other work before this batch"
+            text = f"{self._id}: its worker died while it {did}: {why}"
+            error = ModelCrashed(text, is_reported=True, has_begun=has_begun)
+            batch.on_done(Execution(error, 0, 0))
+
+    def _lend(self, num_bytes: int) -> Lent | None:
+        return self._pool.lend(num_bytes) if num_bytes else None
 
     def _complete(self, batch: _Batch, message: Executed, body: memoryview) -> None:
         is_shared = batch.output is not None and any(head.offset >= 0 for head in message.tensors)
@@ -268,58 +195,16 @@ class WorkerLink:
             response = await call_model(self._host.client, request, caller)
         except PenstockError as err:
             self._is_calling = False
-            self._send(Failed(error_out(err)))
+            self._channel.send(Failed(error_out(err)))
         except Exception as err:  # noqa: BLE001  # whatever it is, the worker waits for an answer
             _log.exception("%s: its call to model '%s'", self._id, message.model)
             text = f"its call to model '{message.model}' failed: {type(err).__name__}"
             self._is_calling = False
-            self._send(Failed(error_out(ModelFailed(text))))
+            self._channel.send(Failed(error_out(ModelFailed(text))))
         else:
             packed = pack(response.outputs, None)
             self._is_calling = False
-            self._send(Answer(packed.heads), packed)
-
-    def _end(self, why: str) -> None:
-        """The process is gone."""
-        for call in self._calls:
-            call.cancel()
-        self._pool.close()
-        if self._pong is not None and not self._pong.done():
-            self._pong.set_result(None)
-        if not self._loaded.done():
-            self._loaded.set_exception(self._died_loading(why))
-            self._loaded.exception()  # read, in case nobody waits any more
-        batch, self._batch = self._batch, None
-        self._on_end(why)
-        if batch is not None:
-            text = f"{self._id}: its worker died while it computed this batch: {why}"
-            batch.on_done(Execution(ModelCrashed(text, is_reported=True), 0, 0))
-
-    def _died_loading(self, why: str) -> LoadFailed:
-        words = " | ".join(self.process.last_words)
-        if "No module named penstock" in words or "No module named 'penstock'" in words:
-            return LoadFailed(
-                f"{self._id}: there is no penstock in its own environment: "
-                f"{self._options.python} -m pip install penstock"
-            )
-        more = f"; its last words: {words}" if words else ""
-        return LoadFailed(f"{self._id}: its worker died while it loaded the model: {why}{more}")
-
-
-def load_message(artifact: ArtifactRef, cpus: tuple[int, ...]) -> Load:
-    """What a worker is told of what it has to load."""
-    return Load(
-        name=artifact.id.name,
-        version=artifact.id.version,
-        path=str(artifact.path.absolute()),
-        root=str(artifact.root.absolute()),
-        runtime=artifact.runtime,
-        class_name=artifact.class_name,
-        num_bytes=artifact.num_bytes,
-        revision=artifact.revision,
-        manifest=msgspec.to_builtins(artifact.manifest, enc_hook=int),
-        cpus=cpus,
-    )
+            self._channel.send(Answer(packed.heads), packed)
 
 
 def _model_error(error: PenstockError) -> PenstockError:

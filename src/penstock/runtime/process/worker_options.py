@@ -12,6 +12,7 @@ import msgspec
 from penstock.core.errors import LoadFailed
 from penstock.repository.artifact import ArtifactRef
 from penstock.repository.manifest import Instances
+from penstock.runtime.process.frame import MAX_BODY_BYTES
 from penstock.runtime.process.restart_policy import RestartOptions
 
 _FOREIGN = ("PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
@@ -30,6 +31,7 @@ class WorkerOptions(msgspec.Struct, frozen=True):
         kill_after_s: a batch past its deadline is given up, and its worker killed, once it has
             run for so long.
         restart: how patient the server is with crashes.
+        max_body_bytes: a worker that says more than this at once has said no message.
     """
 
     python: str = sys.executable
@@ -40,6 +42,7 @@ class WorkerOptions(msgspec.Struct, frozen=True):
     start_timeout_s: float = 300.0
     kill_after_s: float = 10.0
     restart: RestartOptions = RestartOptions()
+    max_body_bytes: int = MAX_BODY_BYTES
 
 
 def worker_options(artifact: ArtifactRef, index: int, start_timeout_s: float) -> WorkerOptions:

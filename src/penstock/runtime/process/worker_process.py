@@ -17,7 +17,7 @@ from typing import IO
 from penstock.core.errors import LoadFailed
 from penstock.core.ids import ServableId
 from penstock.runtime.model_fault import log_fields
-from penstock.runtime.process.channel import Channel
+from penstock.runtime.process.channel import Channel, FromWorker, decode_from_worker
 from penstock.runtime.process.frame import Log, ToServer
 from penstock.runtime.process.reaper_process import ReaperProcess
 from penstock.runtime.process.worker_options import WorkerOptions
@@ -68,11 +68,11 @@ class WorkerProcess:
         self._on_end = on_end
         self._on_lost = on_lost
         self._why = ""
-        self._channel: Channel | None = None
+        self._channel: FromWorker | None = None
         self._ended = asyncio.Event()
         self._loop = asyncio.get_running_loop()
 
-    def start(self) -> Channel:
+    def start(self) -> FromWorker:
         """Start the process. Blocks for about a millisecond: a start that is called off half-way,
         on another thread, would leave a process that nobody knows.
 
@@ -97,7 +97,13 @@ class WorkerProcess:
             for stream, level in ((process.stdout, logging.INFO), (process.stderr, logging.WARNING))
         ]
         self._thread(self._wait, process, readers)
-        channel = Channel(ours, self._loop, on_message=self._take, on_lost=self._lost)
+        channel = Channel(
+            ours,
+            decode_from_worker,
+            on_message=self._take,
+            on_lost=self._lost,
+            max_body_bytes=self._options.max_body_bytes,
+        )
         self._channel = channel
         return channel
 
@@ -108,9 +114,9 @@ class WorkerProcess:
         if self.pid and not self._ended.is_set():
             _kill_group(self.pid)
 
-    async def close(self, timeout_s: float) -> None:
-        """Ask it to end, wait so long, then kill it."""
-        self._why = self._why or "it was asked to"
+    async def close(self, timeout_s: float, why: str) -> None:
+        """Ask it to end, wait so long, then kill it. ``on_end`` is told ``why``."""
+        self._why = self._why or why
         self._hang_up()
         if not self.pid:
             return

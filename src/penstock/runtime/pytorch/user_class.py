@@ -32,7 +32,8 @@ def load_class(
     if weights is None:
         raise wrong_option(
             artifact,
-            f"{artifact.path.name} is a class: say the file of its state dict in 'weights'",
+            "weights",
+            f"{artifact.path.name} is a class: say the file of its state dict here",
         )
     file = import_file(artifact)
     try:

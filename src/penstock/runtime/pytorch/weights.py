@@ -74,7 +74,9 @@ def _foreign_names(path: Path) -> list[str]:
 def _inside(artifact: ArtifactRef, file: str) -> Path:
     path = artifact.root / file
     if PurePosixPath(file).is_absolute() or ".." in PurePosixPath(file).parts:
-        raise wrong_option(artifact, f"weights: expected a path in the version's folder: {file!r}")
+        raise wrong_option(
+            artifact, "weights", f"expected a path in the version's folder, got {file!r}"
+        )
     if not path.is_file():
         raise LoadFailed(f"{artifact.id}: there is no weights file '{file}' beside the class")
     return path

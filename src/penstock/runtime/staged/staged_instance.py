@@ -26,9 +26,11 @@ class StagedInstance:
     """
 
     can_inline = False
+    takes_ahead = False
     is_ready = True
     fault = None
     deaths = 0
+    is_elsewhere = False
 
     def __init__(
         self,

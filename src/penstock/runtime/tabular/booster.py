@@ -110,17 +110,16 @@ def booster_outputs(artifact: ArtifactRef, options: BoosterOptions, engine: Engi
     classes = engine.classes
     if classes is None and ("probability" in wanted or options.labels):
         field = "labels" if options.labels else "outputs"
-        raise wrong_option(
-            artifact, f"Expected a classifier, the model gives numbers - at `$.{field}`"
-        )
+        raise wrong_option(artifact, field, "expected a classifier, the model gives numbers")
     if len(set(wanted)) != len(wanted):
-        raise wrong_option(artifact, "Expected each output once - at `$.outputs`")
+        raise wrong_option(artifact, "outputs", "expected each output once")
     if classes is not None and options.labels:
         if len(options.labels) != len(classes.values):
             raise wrong_option(
                 artifact,
-                f"Expected {len(classes.values)} labels, one for each class of the model, "
-                f"got {len(options.labels)} - at `$.labels`",
+                "labels",
+                f"expected {len(classes.values)} labels, one for each class of the model, "
+                f"got {len(options.labels)}",
             )
         classes = classes._replace(values=object_array(list(options.labels)))
     default: tuple[OutputKind, ...] = (

@@ -8,11 +8,12 @@ from typing import Any, Literal, Protocol, TypeAlias
 import numpy as np
 
 from penstock.core.dtype import DType
-from penstock.core.errors import ConfigError, InvalidInput, LoadFailed
+from penstock.core.errors import ConfigError, LoadFailed
 from penstock.core.signature import TensorSpec
 from penstock.core.tensor import Array, Tensor, object_array
 from penstock.repository.artifact import ArtifactRef
 from penstock.runtime.declared import spec_of
+from penstock.runtime.text_input import elements
 
 Style: TypeAlias = Literal["auto", "matrix", "columns"]
 """How a model's features come: in one tensor, or each in its own."""
@@ -181,27 +182,6 @@ def declared_inputs(artifact: ArtifactRef) -> dict[str, TensorSpec]:
         return {field.name: spec_of(field) for field in artifact.manifest.signature.inputs}
     except ConfigError as err:
         raise LoadFailed(f"{artifact.id}: {err.message}") from err
-
-
-def elements(tensor: Tensor) -> Array:
-    """A tensor's array, with BYTES as ``str``.
-
-    Raises:
-        InvalidInput: text is not UTF-8; names the row.
-    """
-    if tensor.dtype is not DType.BYTES:
-        return tensor.array
-    items = tensor.array.reshape(-1).tolist()
-    try:
-        return object_array([item.decode() for item in items]).reshape(tensor.shape)
-    except UnicodeDecodeError:
-        raise _not_utf8(tensor, items) from None
-
-
-def _not_utf8(tensor: Tensor, items: Sequence[bytes]) -> InvalidInput:
-    bad = next(i for i, item in enumerate(items) if item.decode(errors="ignore").encode() != item)
-    row = bad * tensor.shape[0] // len(items)
-    return InvalidInput(row, f"input '{tensor.name}': expected UTF-8 text, got other bytes")
 
 
 def _missing(spec: TensorSpec, rows: int) -> Array:

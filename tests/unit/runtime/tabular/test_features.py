@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from penstock.core.dtype import DType
-from penstock.core.errors import InvalidInput, LoadFailed
+from penstock.core.errors import LoadFailed
 from penstock.core.tensor import Tensor, object_array
 from penstock.repository.manifest import SignatureFields, TensorField
-from penstock.runtime.tabular.features import Style, column_inputs, elements, numeric_inputs
+from penstock.runtime.tabular.features import Style, column_inputs, numeric_inputs
 from tests.contract.runtime_contract import artifact
 
 NAMES = ["a", "b", "c"]
@@ -58,13 +58,6 @@ def test_what_is_left_out_is_missing() -> None:
     read = columns.read([column("n", DType.FP32, [1, 2])])
     assert (read["i"].tolist(), read["t"].tolist()) == ([0, 0], ["", ""])
     assert np.isnan(columns.read([column("i", DType.INT32, [1])])["n"]).all()
-
-
-def test_other_bytes_than_text_name_their_row() -> None:
-    items = object_array([b"a", "é".encode(), b"c", b"\xff"]).reshape(2, 2)
-    with pytest.raises(InvalidInput, match="input 't': expected UTF-8 text") as caught:
-        elements(Tensor("t", DType.BYTES, items))
-    assert caught.value.index == 1
 
 
 @pytest.mark.parametrize(

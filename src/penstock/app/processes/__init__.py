@@ -1,0 +1,1 @@
+"""Several serving processes on the same ports, and the supervisor that keeps them."""

@@ -1,0 +1,1 @@
+"""Worker processes that several serving processes share: the broker, and its guests."""

@@ -1,0 +1,53 @@
+"""What a serving process has of the others, where it is not the only one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from penstock.telemetry.families import Family
+from penstock.telemetry.stats import ModelStatsSnapshot
+
+LOGS, TRACES = "logs", "traces"
+"""Subjects of the shared state: the log settings and the trace settings."""
+
+SOCKETS = "process-*.sock"
+"""Where the processes of one server listen for one another."""
+
+_MODEL = "model/"
+
+
+class Share(Protocol):
+    """The state that all processes share."""
+
+    async def order(self, subject: str, to: Callable[[Any], Any], *, who: str, why: str) -> None:
+        """Change it in all processes, or in none; see ``Reconciler.order``."""
+        ...
+
+
+class Siblings(Protocol):
+    """The other processes' numbers. One that does not answer in time is left out."""
+
+    async def metrics(self) -> list[list[Family]]:
+        """Their metrics, a page each."""
+        ...
+
+    async def statistics(self, name: str, version: int | None) -> list[ModelStatsSnapshot]:
+        """Their statistics of a model's version, of all its versions, or with "" of everything."""
+        ...
+
+
+def model_subject(name: str) -> str:
+    """The subject of a model that is loaded and unloaded by hand."""
+    return f"{_MODEL}{name}"
+
+
+def model_of(subject: str) -> str | None:
+    """The model that a subject is about; None: it is about none."""
+    return subject.removeprefix(_MODEL) if subject.startswith(_MODEL) else None
+
+
+def socket_path(folder: Path, number: int) -> Path:
+    """Where the process of this number listens."""
+    return folder / f"process-{number}.sock"
