@@ -341,8 +341,8 @@ def test_names_of_plain_features_are_told_and_nothing_is_warned(tmp_path: Path) 
         columns = LOADING.load(path, runtime_options={"inputs": "columns"})
         by_name = run(columns, **{name: ROWS[:, i] for i, name in enumerate("abcd")})
     assert executable.signature.inputs[0].description == "features in this order: a, b, c, d"
-    np.testing.assert_array_equal(answer["probability"], model.predict_proba(frame[:7]))
-    np.testing.assert_array_equal(by_name["probability"], answer["probability"])
+    np.testing.assert_allclose(answer["probability"], model.predict_proba(frame[:7]), rtol=1e-12)
+    np.testing.assert_allclose(by_name["probability"], answer["probability"], rtol=1e-12)
 
 
 def test_columns_without_names(tmp_path: Path) -> None:

@@ -332,7 +332,9 @@ def test_the_first_model_sets_the_process_threads_and_nothing_is_printed(tmp_pat
         timeout=55,
         check=False,
     )
-    assert ran.stderr == ""
+    # what its C++ says before it has read the level it should keep to, on some processors only
+    early = ("WARNING: All log messages before absl::", "I0000 ")
+    assert [line for line in ran.stderr.splitlines() if not line.startswith(early)] == []
     warning, intra, inter = ran.stdout.splitlines()
     assert warning == (
         "'m' version 1: threads_per_instance: 3 does not hold: TensorFlow's threads are the whole "

@@ -273,7 +273,7 @@ def test_compiled_answers_are_the_models(tmp_path: Path) -> None:
     assert_answers_as_the_model(load_class(save_class(tmp_path), **options))
     assert_answers_as_the_model(load(save_program(tmp_path / "m.pt2"), runtime_options=options))
     message = refused(save_script(tmp_path / "m.pt"), runtime_options=options)
-    assert "'compile' does not go with TorchScript" in message
+    assert "compile: does not go with TorchScript" in message
 
 
 def test_what_is_compiled_is_ready_for_any_number_of_rows(tmp_path: Path) -> None:
