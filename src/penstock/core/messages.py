@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -11,6 +13,9 @@ from penstock.core.ids import LATEST, VersionChoice
 from penstock.core.tensor import Tensor
 
 Parameter: TypeAlias = "str | int | float | bool"
+
+NO_HEADERS: Final[Mapping[bytes, bytes]] = MappingProxyType({})
+"""Of a request that came through no door."""
 
 
 class Timeline:
@@ -43,6 +48,9 @@ class InferRequest(msgspec.Struct):
         priority: 0 is the default; 1 is the most urgent, larger is less urgent.
         traceparent: the W3C trace context the request came with; "" for none.
         timeline: when it passed each station.
+        headers: the HTTP headers or the gRPC metadata it came with, names in lower case; of gRPC
+            those alone that a route looks at, or none where there is no route.
+        client: the address of the client, without a port; "" where it has none or nobody asked.
     """
 
     model: str
@@ -55,6 +63,8 @@ class InferRequest(msgspec.Struct):
     priority: int = 0
     traceparent: str = ""
     timeline: Timeline = msgspec.field(default_factory=Timeline)
+    headers: Mapping[bytes, bytes] = NO_HEADERS
+    client: str = ""
 
 
 class InferResponse(msgspec.Struct):

@@ -17,11 +17,6 @@ class ResourceEstimate(NamedTuple):
     ram_bytes: int = 0
     guessed_bytes: int = 0
 
-    @property
-    def own_bytes(self) -> int:
-        """What is known of the servable itself."""
-        return self.ram_bytes - self.guessed_bytes
-
     def __add__(self, other: object) -> ResourceEstimate:
         if not isinstance(other, ResourceEstimate):
             return NotImplemented

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -15,6 +14,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
+from penstock.core.causes import causes_of
 from penstock.core.errors import LoadFailed
 from penstock.repository.artifact import ArtifactRef
 from penstock.repository.format import HUB_FILE_NAME
@@ -78,7 +78,7 @@ def explain(artifact: ArtifactRef, source: ModelSource, err: Exception) -> LoadF
 
 
 def _hub_reason(err: Exception) -> str:
-    causes = list(_causes(err))
+    causes = list(causes_of(err))
     if any(isinstance(cause, GatedRepoError) for cause in causes):
         return "is gated: accept its terms on the hub and set HF_TOKEN"
     if any(isinstance(cause, RepositoryNotFoundError) for cause in causes):
@@ -102,15 +102,6 @@ def _is_http(cause: BaseException) -> bool:
     if isinstance(cause, RuntimeError) and "client has been closed" in str(cause):
         return True
     return type(cause).__module__.split(".")[0] in ("httpx", "httpx2", "httpcore", "requests")
-
-
-def _causes(err: BaseException) -> Iterator[BaseException]:
-    cause: BaseException | None = err
-    seen: set[int] = set()
-    while cause is not None and id(cause) not in seen:
-        seen.add(id(cause))
-        yield cause
-        cause = cause.__cause__ or cause.__context__
 
 
 def _first_line(err: Exception) -> str:

@@ -50,10 +50,12 @@ class Intake:
             waiting.key = () if plain else merge_key(request, padding)
         return waiting
 
-    def chunks(
+    def parts(
         self, request: InferRequest, rows: int, arrived_ns: int, deadline_ns: int
     ) -> list[Waiting]:
-        """A request larger than a batch, as several that are not."""
+        """A request as it waits: in several parts if it is larger than a batch."""
+        if not rows > self._max_rows > 0:
+            return [self.waiting(request, rows, arrived_ns, deadline_ns)]
         chunks = []
         for start, part in cut(request, rows, self._max_rows):
             chunk = self.waiting(part, part.inputs[0].shape[0], arrived_ns, deadline_ns)

@@ -103,23 +103,17 @@ class Scheduler:
         try:
             rows = self.signature.check(self.info.id.name, request.inputs, request.outputs)
             deadline_ns = self._deadline(request, arrived_ns)
-            if self._inline.inline and self._pool.idle and rows <= self._row_limit:
-                if self._max_rows > 1 and self._gathering.arrived():
-                    self._loop.call_soon(self._turn_over)
-                if not self._gathering.pays and not self._queue:
-                    outputs = self._infer_now(request, rows)
-                else:
-                    waiting = self._intake.waiting(request, rows, arrived_ns, deadline_ns)
-                    if self._gathering.pays:
-                        outputs = await self._infer_gathered(waiting)
-                    else:
-                        outputs = await self._infer_queued([waiting])
-            elif rows > self._max_rows > 0:
-                parts = self._intake.chunks(request, rows, arrived_ns, deadline_ns)
-                outputs = await self._infer_queued(parts)
-            else:
+            is_short = self._inline.inline and bool(self._pool.idle) and rows <= self._row_limit
+            if is_short and self._max_rows > 1 and self._gathering.arrived():
+                self._loop.call_soon(self._turn_over)
+            if is_short and self._gathering.pays:
                 waiting = self._intake.waiting(request, rows, arrived_ns, deadline_ns)
-                outputs = await self._infer_queued([waiting])
+                outputs = await self._infer_gathered(waiting)
+            elif is_short and not self._queue:
+                outputs = self._infer_now(request, rows)
+            else:
+                parts = self._intake.parts(request, rows, arrived_ns, deadline_ns)
+                outputs = await self._infer_queued(parts)
         except PenstockError as err:
             report(self.info.id, err)
             self.stats.failed(err.code, self._now_ns() - timeline.started_ns)

@@ -5,8 +5,9 @@ For machines without libnghttp2; ``grpc_http2`` is several times as fast.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, NoReturn
+from urllib.parse import unquote
 
 import grpc
 
@@ -79,6 +80,20 @@ class _Call:
     def time_remaining(self) -> float | None:
         """Seconds until the client's deadline."""
         return self._context.time_remaining()
+
+    @property
+    def headers(self) -> Mapping[bytes, bytes]:
+        """All of the client's metadata."""
+        return {
+            name.encode(): value if isinstance(value, bytes) else value.encode()
+            for name, value in self._context.invocation_metadata() or ()
+        }
+
+    @property
+    def client(self) -> str:
+        """The address of the client."""
+        kind, _, rest = self._context.peer().partition(":")
+        return unquote(rest.rpartition(":")[0]).strip("[]") if kind in ("ipv4", "ipv6") else ""
 
     def metadata(self, name: str) -> str:
         """A text entry of the client's metadata."""

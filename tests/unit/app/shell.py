@@ -81,7 +81,7 @@ def stub_server() -> Iterator[StubServer]:
             self.end_headers()
             self.wfile.write(body)
 
-        do_POST = do_GET
+        do_POST = do_PUT = do_DELETE = do_GET
 
         def log_message(self, *args: object) -> None:
             """Quiet."""

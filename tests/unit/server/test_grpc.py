@@ -18,6 +18,7 @@ from penstock.core.messages import InferRequest
 from penstock.dialects.open_inference.proto import grpc_predict_v2_pb2 as pb
 from penstock.dialects.open_inference.proto import grpc_predict_v2_pb2_grpc as pb_grpc
 from penstock.dialects.open_inference.trace_settings import TraceBook
+from penstock.router.route_table import RouteTable
 from penstock.server.grpc_api.api import GrpcApi
 from penstock.server.grpc_api.call import GrpcOptions
 from penstock.server.grpc_engine import EngineName, load_engine
@@ -33,6 +34,7 @@ class FaultyService:
         self.rejected: list[str] = []
         self.traced: list[str] = []
         self.edge = SimpleNamespace(reject=lambda protocol, code: self.rejected.append(code))
+        self.routes = RouteTable()
         self.clock = SystemClock()
         self.recorders = [self]
         self.outcomes: list[str] = []

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import socket
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
 
 import pytest
 
@@ -104,28 +102,3 @@ async def test_one_that_is_closed_takes_no_more(scene: Scene) -> None:
     first.acceptor.close()
     await scene.connect(5)
     assert (len(first.transports), len(second.transports)) == (0, 5)
-
-
-async def test_without_descriptors_it_waits_and_goes_on(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    class Full:
-        """A socket that has no descriptor left, once."""
-
-        is_full = True
-        close = scene.listening.close
-
-        def fileno(self) -> int:
-            return scene.listening.fileno()
-
-        def accept(self) -> tuple[socket.socket, object]:
-            if self.is_full:
-                self.is_full = False
-                raise OSError(errno.EMFILE, "too many open files")
-            return scene.listening.accept()
-
-    monkeypatch.setattr("penstock.server.shared_acceptor._NO_ROOM_WAIT_S", 0.01)
-    full: Any = Full()
-    scene.taker(full)
-    await scene.connect(1)
-    assert "no connection can be taken: too many open files" in caplog.text

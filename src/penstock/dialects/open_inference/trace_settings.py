@@ -11,7 +11,6 @@ from penstock.core.errors import InvalidArgument, Unsupported
 from penstock.dialects.open_inference import json_text
 
 _LEVELS = ("OFF", "TIMESTAMPS", "TENSORS")
-_MODES = ("triton", "opentelemetry")
 _LEAST = {"trace_rate": 1, "trace_count": -1, "log_frequency": 0}
 _MAX = 2**31 - 1
 

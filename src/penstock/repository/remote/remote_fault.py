@@ -15,10 +15,11 @@ from tenacity import (
     wait_random,
 )
 
+from penstock.core.causes import causes_of
 from penstock.core.errors import LoadFailed, PenstockError
 from penstock.repository.remote.remote_store import RemoteOptions
 from penstock.repository.remote.remote_url import RemoteUrl
-from penstock.repository.remote.unreachable import causes_of, why_unreachable
+from penstock.repository.remote.unreachable import why_unreachable
 
 T = TypeVar("T")
 

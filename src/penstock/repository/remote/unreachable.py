@@ -6,10 +6,11 @@ import errno
 import os
 import socket
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
+from penstock.core.causes import causes_of
 from penstock.repository.remote.remote_url import RemoteUrl
 
 _NO_ROUTE = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN})
@@ -62,16 +63,6 @@ def why_unreachable(url: RemoteUrl, err: BaseException) -> str | None:
     check = _CHECKS.get(url.scheme, f"the host in the address, {_NETWORK}")
     told = f" ({reason})" if reason else ""
     return f"{_server(url, causes)} cannot be reached{told}: check {check}"
-
-
-def causes_of(err: BaseException) -> Iterator[BaseException]:
-    """An error and everything it came of."""
-    cause: BaseException | None = err
-    seen: set[int] = set()
-    while cause is not None and id(cause) not in seen:
-        seen.add(id(cause))
-        yield cause
-        cause = cause.__cause__ or cause.__context__
 
 
 def _reason(cause: BaseException) -> str | None:

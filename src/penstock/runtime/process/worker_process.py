@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import IO
 
+from penstock.core import exit_status
 from penstock.core.errors import LoadFailed
 from penstock.core.ids import ServableId
 from penstock.runtime.model_fault import log_fields
@@ -179,7 +180,7 @@ class WorkerProcess:
         self._reaper.remove(self.pid)
         self._hang_up()
         self._ended.set()
-        self._on_end(self._why or _meaning(code))
+        self._on_end(self._why or f"it {exit_status.in_words(code)}")
 
     def _copy_lines(self, stream: IO[bytes], level: int) -> None:
         """What it prints becomes records of our log, a line each. On a thread of its own."""
@@ -194,13 +195,3 @@ class WorkerProcess:
 def _kill_group(group: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signal.SIGKILL)
-
-
-def _meaning(code: int) -> str:
-    """An exit status in words."""
-    if code >= 0:
-        return f"it exited with status {code}"
-    try:
-        return f"it was killed by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"it was killed by signal {-code}"

@@ -27,10 +27,12 @@ class GrpcApi:
         unary: path (``/<service>/<method>``) to method, of those with one message each way.
         streaming: path to method, of the others.
         health: says whether the server serves; to be started and stopped by the engine.
+        headers: the metadata that methods look at, beside what gRPC itself takes.
     """
 
     def __init__(self, service: ModelService, views: Views, live: LiveSettings) -> None:
         self.health = Health(("", servicer.NAME))
+        self.headers = service.routes.headers
         methods = Servicer(service, views, live).methods()
         self.unary: dict[str, Unary] = {
             **{f"/{servicer.NAME}/{name}": method for name, method in methods.items()},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 import msgspec
@@ -14,6 +14,18 @@ _MAX_DETAILS_BYTES = 1024
 
 class Call(Protocol):
     """One call."""
+
+    @property
+    def headers(self) -> Mapping[bytes, bytes]:
+        """The client's metadata by lower-case name, as far as an engine keeps it: at least what
+        ``GrpcApi.headers`` names.
+        """
+        ...
+
+    @property
+    def client(self) -> str:
+        """The address of the client, without a port; "" where it has none."""
+        ...
 
     def time_remaining(self) -> float | None:
         """Seconds until the client's deadline, negative once it is over; None: it has none."""

@@ -97,6 +97,8 @@ class Servicer:
             request.deadline = min(deadline, request.deadline or deadline)
         if self._service.recorders:
             request.traceparent = call.metadata("traceparent")
+        if self._service.routes:
+            request.headers, request.client = call.headers, call.client
 
     def _control(self, kind: Any, method: Callable[[Any], Awaitable[Any]]) -> Unary:
         """A method of ``kind`` messages within its client's deadline; a refusal is counted."""

@@ -15,6 +15,7 @@ from penstock.server.grpc_http2.nghttp2_declarations import ffi
 from penstock.server.grpc_http2.request_head import WANTED, WANTED_LENGTHS
 
 if TYPE_CHECKING:
+    from penstock.router.route_table import HeaderNames
     from penstock.server.grpc_http2.library import Library
 
 _log = logging.getLogger("penstock.grpc")
@@ -44,10 +45,16 @@ class Callbacks:
         options: an ``nghttp2_option``.
         table: an ``nghttp2_session_callbacks``.
         provider: an ``nghttp2_data_provider``: where the data of every answer comes from.
+
+    Args:
+        library: libnghttp2.
+        limits: bounds of a connection.
+        headers: what is kept of the header fields beside what gRPC itself takes.
     """
 
-    def __init__(self, library: Library, limits: Http2Limits) -> None:
+    def __init__(self, library: Library, limits: Http2Limits, headers: HeaderNames) -> None:
         lib = library.lib
+        on_header = _header(limits, headers)
         place = ffi.new("nghttp2_session_callbacks **")
         lib.nghttp2_session_callbacks_new(place)
         self.table = place[0]
@@ -55,7 +62,7 @@ class Callbacks:
         self._lib = lib
         self._kept = [
             _set(lib.nghttp2_session_callbacks_set_on_begin_headers_callback, self.table, _begin()),
-            _set(lib.nghttp2_session_callbacks_set_on_header_callback, self.table, _header(limits)),
+            _set(lib.nghttp2_session_callbacks_set_on_header_callback, self.table, on_header),
             _set(
                 lib.nghttp2_session_callbacks_set_on_data_chunk_recv_callback, self.table, _data()
             ),
@@ -96,7 +103,7 @@ def _begin() -> Any:
     return on_begin_headers
 
 
-def _header(limits: Http2Limits) -> Any:
+def _header(limits: Http2Limits, headers: HeaderNames) -> Any:
     from_handle, unpack = ffi.from_handle, ffi.unpack
     end_bytes = 2 * limits.max_header_bytes
 
@@ -117,9 +124,11 @@ def _header(limits: Http2Limits) -> Any:
         stream.header_bytes += name_size + value_size + _FIELD_OVERHEAD
         if stream.header_bytes > end_bytes:
             return _STREAM_FAILED
-        if name_size in WANTED_LENGTHS and not stream.has_head:
+        if stream.has_head:
+            return 0
+        if name_size in WANTED_LENGTHS or name_size in headers.lengths:
             field = unpack(name, name_size)
-            if field in WANTED:
+            if field in WANTED or field in headers.names:
                 stream.fields[field] = unpack(value, value_size)
         return 0
 

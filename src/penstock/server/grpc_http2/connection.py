@@ -73,10 +73,14 @@ class Host(Protocol):
 class Connection(asyncio.Protocol):
     """One client.
 
+    Attributes:
+        client: its address; "" where it has none.
+
     Concurrency: the event loop's thread.
     """
 
     def __init__(self, host: Host, loop: asyncio.AbstractEventLoop) -> None:
+        self.client = ""
         self._host = host
         self._loop = loop
         self._limits: Http2Limits = host.engine.limits
@@ -102,6 +106,8 @@ class Connection(asyncio.Protocol):
             transport.close()
             return
         transport.set_write_buffer_limits(high=_HIGH_WATER_BYTES)
+        peer = transport.get_extra_info("peername")
+        self.client = peer[0] if isinstance(peer, tuple) else ""
         _keep_alive(transport.get_extra_info("socket"))
         self._session = Session(self._host.engine, self, self._loop)
         self._host.came(self)

@@ -17,6 +17,11 @@ _UNPACK_HERE_BYTES = 16 * 1024
 """What unpacks to 16 MiB at most: ten milliseconds."""
 
 
+def told_length(data: Buffer) -> int:
+    """What the message that ``data`` begins with says it takes, prefix included; 0: unknown."""
+    return PREFIX_BYTES + int(_PREFIX.unpack_from(data)[1]) if len(data) >= PREFIX_BYTES else 0
+
+
 class MessageFormat:
     """How one client writes its messages.
 

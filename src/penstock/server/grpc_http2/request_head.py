@@ -14,7 +14,9 @@ PATH, METHOD = b":path", b":method"
 CONTENT_TYPE, TIMEOUT, ENCODING = b"content-type", b"grpc-timeout", b"grpc-encoding"
 TRACEPARENT = b"traceparent"
 WANTED = frozenset({PATH, METHOD, CONTENT_TYPE, TIMEOUT, ENCODING, TRACEPARENT})
-"""The fields that are looked at; the others are counted and dropped, binary metadata too."""
+"""The fields that are looked at; of the others those that a route names are kept, the rest is
+counted and dropped, binary metadata too.
+"""
 WANTED_LENGTHS = frozenset(map(len, WANTED))
 ENCODINGS = ("identity", "deflate", "gzip")
 

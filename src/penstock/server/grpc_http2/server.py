@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Mapping
 from penstock.core.eager import start
 from penstock.core.errors import Cancelled, Internal, PenstockError
 from penstock.dialects.open_inference.grpc_wire import Buffer
+from penstock.server.acceptor import Acceptor
 from penstock.server.grpc_api.api import GrpcApi
 from penstock.server.grpc_api.call import GrpcOptions, Streaming, Unary
 from penstock.server.grpc_http2.answers import StandingHeaders
@@ -56,7 +57,8 @@ class Http2GrpcServer:
         limits: Http2Limits | None = None,
     ) -> None:
         limits = limits or Http2Limits()
-        self.engine = Engine(library, Callbacks(library, limits), StandingHeaders(), limits)
+        callbacks = Callbacks(library, limits, api.headers)
+        self.engine = Engine(library, callbacks, StandingHeaders(), limits)
         most = self._max_message_bytes = options.max_message_bytes
         streamed = limits.max_streamed_bytes if most < 0 else min(most, limits.max_streamed_bytes)
         self.forms = _forms(most, most if most >= 0 else limits.max_unpacked_bytes)
@@ -73,7 +75,8 @@ class Http2GrpcServer:
         }
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
-        self._server: asyncio.Server | None = None
+        self._listening: socket.socket | None = None
+        self._acceptor: Acceptor | None = None
         self._sweeper: asyncio.TimerHandle | None = None
 
     async def start(self, address: str) -> None:
@@ -89,9 +92,9 @@ class Http2GrpcServer:
 
     async def start_on(self, listening: socket.socket) -> None:
         """Listen on a socket, which is owned from here on."""
-        self._server = await self._loop.create_server(
-            lambda: Connection(self, self._loop), sock=listening, backlog=_BACKLOG
-        )
+        listening.listen(_BACKLOG)
+        self._listening = listening
+        self._acceptor = Acceptor(listening, lambda: Connection(self, self._loop))
         self._health.start()
         self._sweep()
 
@@ -103,8 +106,10 @@ class Http2GrpcServer:
         """
         self.is_stopping = True
         self._health.stop()
-        if self._server is not None:
-            self._server.close()
+        if self._acceptor is not None and self._listening is not None:
+            self._acceptor.close()
+            self._listening.close()
+            await self._acceptor.wait_closed()
         for connection in list(self._connections):
             connection.drain()
         with contextlib.suppress(TimeoutError):
@@ -136,6 +141,7 @@ class Http2GrpcServer:
 
     def begin(self, connection: Connection, stream: Stream) -> None:
         """Put the method to work: a message's at once, and in a task if it has to wait."""
+        stream.client = connection.client
         path = stream.fields[PATH]
         method = self._unary.get(path)
         task: asyncio.Task[None] | None
@@ -154,17 +160,11 @@ class Http2GrpcServer:
         """A call with one message each way."""
         try:
             assert stream.form is not None  # noqa: S101  # for the type alone
-            message = await stream.form.read(stream.body)
-            stream.body = b""
+            message = await stream.form.read(stream.drop_body())
             pieces = await method(message, stream)
             connection.answer(stream, frame_message(pieces, self._max_message_bytes))
-        except PenstockError as err:
-            connection.fail(stream, err)
-        except asyncio.CancelledError:
-            connection.fail(stream, Cancelled(_CALLED_OFF))
-        except Exception:  # noqa: BLE001  # the edge: a bug of ours is INTERNAL
-            _log.exception("internal error")
-            connection.fail(stream, Internal("internal error; the server's log has more"))
+        except (Exception, asyncio.CancelledError) as err:  # noqa: BLE001  # the edge
+            connection.fail(stream, _told(err))
         finally:
             stream.task = None
 
@@ -182,13 +182,8 @@ class Http2GrpcServer:
             if not stream.is_answered:
                 connection.begin_answer(stream)
             connection.end_answer(stream)
-        except PenstockError as err:
-            connection.fail(stream, err)
-        except asyncio.CancelledError:
-            connection.fail(stream, Cancelled(_CALLED_OFF))
-        except Exception:  # noqa: BLE001  # the edge: a bug of ours is INTERNAL
-            _log.exception("internal error")
-            connection.fail(stream, Internal("internal error; the server's log has more"))
+        except (Exception, asyncio.CancelledError) as err:  # noqa: BLE001  # the edge
+            connection.fail(stream, _told(err))
         finally:
             stream.task = None
 
@@ -201,6 +196,16 @@ class Http2GrpcServer:
 
 def _forms(max_bytes: int, max_unpacked_bytes: int) -> Mapping[str, MessageFormat]:
     return {name: MessageFormat(name, max_bytes, max_unpacked_bytes) for name in ENCODINGS}
+
+
+def _told(error: BaseException) -> PenstockError:
+    """What a client is told of how its call failed; a bug of ours is INTERNAL."""
+    if isinstance(error, PenstockError):
+        return error
+    if isinstance(error, asyncio.CancelledError):
+        return Cancelled(_CALLED_OFF)
+    _log.error("internal error", exc_info=error)
+    return Internal("internal error; the server's log has more")
 
 
 async def _messages(connection: Connection, stream: Stream) -> AsyncIterator[Buffer]:

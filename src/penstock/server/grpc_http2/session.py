@@ -272,7 +272,7 @@ class Session:
             return
         if self.receiving is stream:
             self.receiving = None
-        stream.body = b""
+        stream.drop_body()
         self._held_bytes -= stream.held_bytes
         self._credit_waiting()
         self._listener.on_close(stream)

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from penstock.server.grpc_http2.messages import MessageFormat, MessageQueue
+import numpy as np
+
+from penstock.dialects.open_inference.grpc_wire import Buffer
+from penstock.server.grpc_http2.messages import MessageFormat, MessageQueue, told_length
 
 if TYPE_CHECKING:
     from penstock.server.grpc_http2.library import Headers
 
 _WHOLE_BELOW_BYTES = 8 * 1024
 """Clients fill frames, of 16 KiB or more, before they begin another."""
+_ROOM_AT_ONCE_BYTES = 16 * 1024 * 1024
+"""A client that announces more gets room for more as it sends it. Room that nothing came for is no
+memory yet."""
 
 
 class Stream:
@@ -21,6 +28,7 @@ class Stream:
         id: HTTP/2's number of it.
         began_s: when it began, on the event loop's clock.
         fields: the header fields that are looked at.
+        client: the address of the client; "" where it has none.
         header_bytes: what all of them take.
         has_head: whether the header fields are complete.
         has_ended: whether the client has sent everything.
@@ -43,9 +51,11 @@ class Stream:
 
     __slots__ = (
         "_loop",
+        "_room",
         "_writable",
         "began_s",
         "body",
+        "client",
         "deadline_s",
         "fields",
         "form",
@@ -71,11 +81,13 @@ class Stream:
         self._loop = loop
         self.began_s = loop.time()
         self.fields: dict[bytes, bytes] = {}
+        self.client = ""
         self.header_bytes = 0
         self.has_head = False
         self.has_ended = False
         self.form: MessageFormat | None = None
-        self.body: bytes | bytearray = b""
+        self.body: Buffer = b""
+        self._room = memoryview(b"")
         self.queue: MessageQueue | None = None
         self.deadline_s: float | None = None
         self.held_bytes = 0
@@ -94,6 +106,11 @@ class Stream:
         """Seconds until the client's deadline."""
         return None if self.deadline_s is None else self.deadline_s - self._loop.time()
 
+    @property
+    def headers(self) -> Mapping[bytes, bytes]:
+        """The metadata, of it what is looked at."""
+        return self.fields
+
     def metadata(self, name: str) -> str:
         """A text entry of the metadata, of those that are looked at."""
         return self.fields.get(name.encode(), b"").decode("latin-1")
@@ -106,15 +123,31 @@ class Stream:
         """
         if self.queue is not None:
             self.queue.feed(bytes(data))
-        elif isinstance(self.body, bytearray):
-            self.body += data
-        elif self.body:
-            self.body = bytearray(self.body)
-            self.body += data
-        elif len(data) < _WHOLE_BELOW_BYTES:  # most likely all of it
+        elif not self.body and len(data) < _WHOLE_BELOW_BYTES:  # most likely all of it
             self.body = bytes(data)
         else:
-            self.body = bytearray(data)
+            self._append(data)
+
+    def drop_body(self) -> Buffer:
+        """Hold what came of a unary call's message no longer; what that was."""
+        body, self.body, self._room = self.body, b"", memoryview(b"")
+        return body
+
+    def _append(self, data: memoryview) -> None:
+        start = len(self.body)
+        end = start + len(data)
+        if end > len(self._room):
+            self._make_room(end, data)
+        self._room[start:end] = data
+        self.body = self._room[:end]
+
+    def _make_room(self, end: int, data: memoryview) -> None:
+        """Room for the whole message, as its first bytes tell, so that it never has to move."""
+        told = told_length(self.body or data)
+        size = max(end, min(told, max(_ROOM_AT_ONCE_BYTES, 2 * len(self._room))))
+        room: memoryview = np.empty(size, np.uint8).data
+        room[: len(self.body)] = self.body
+        self._room = room
 
     def is_stuck(self, num_bytes: int, now_s: float, timeout_s: float) -> bool:
         """Whether ``num_bytes`` has stood still for longer than a timeout, as far as was looked."""

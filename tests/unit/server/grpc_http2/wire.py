@@ -20,6 +20,7 @@ from hyperframe.frame import (
 
 from penstock.core.errors import NotFound
 from penstock.dialects.open_inference.grpc_wire import Buffer
+from penstock.router.route_table import HeaderNames
 from penstock.server.grpc_api.call import Call, GrpcOptions
 from penstock.server.grpc_http2.connection import Connection
 from penstock.server.grpc_http2.library import require_library
@@ -110,6 +111,7 @@ class Wire:
             unary={"/t/Echo": self.methods.echo, "/t/Wait": self.methods.wait},
             streaming={"/t/Each": self.methods.each},
             health=SimpleNamespace(start=lambda: None, stop=lambda: None),
+            headers=HeaderNames(),
         )
         options = GrpcOptions(max_message_bytes=limits.pop("max_message_bytes", -1))
         self.server = Http2GrpcServer(api, options, require_library(), Http2Limits(**limits))
