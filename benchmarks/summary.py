@@ -23,7 +23,8 @@ SERVER = (
     *("rss_after_mib", "pss_after_mib", "peak_rss_mib"),
 )
 BEST_FORM = "in the best encoding"
-COUNTS = ("non_2xx", "socket_errors", "timeouts", "failed", "capped")
+FAILURES = ("non_2xx", "socket_errors", "timeouts", "failed")
+COUNTS = (*FAILURES, "capped")
 TAIL_REQUESTS = 1000  # fewer make no p99.9
 
 
@@ -105,7 +106,8 @@ def ratios(arms: dict[str, dict]) -> dict:
     """Return our figures beside the best peer's and the echo's, each pair of the same round.
 
     `closed` and `open` by encoding (or BEST_FORM), load and figure, `server` by figure: a spread
-    with `best_peer` (of the best median; the most requests/s, the least of all else). Beside
+    with `best_peer` (of the best median of those that answered 99 % of the load; the most
+    requests/s, the least of all else). Beside
     requests/s stand `req_s_of_echo`, a spread, and `req_s_of_two`: two serving processes' to the
     best peer's. Above 1 is good for requests/s, below 1 for all
     else.
@@ -163,6 +165,7 @@ def _beside(arms: dict[str, dict], where: tuple[str, ...], figures: tuple[str, .
             name: median
             for name, arm in arms.items()
             if name not in (OURS, OURS_TWO, FLOOR, *ECHOES)
+            and not _has_failed(arm, where)
             and (median := _median(arm, where, figure)) is not None
         }
         if not medians or _median(arms[OURS], where, figure) is None:
@@ -185,6 +188,13 @@ def _beside(arms: dict[str, dict], where: tuple[str, ...], figures: tuple[str, .
 def _median(arm: dict, where: tuple[str, ...], figure: str) -> float | None:
     found = _at(arm.get("summary", {}), where)
     return found[figure]["median"] if figure in found else None
+
+
+def _has_failed(arm: dict, where: tuple[str, ...]) -> bool:
+    """Whether 1 % of a load or more failed: refusing is quick and cheap, and no peer's merit."""
+    found = [_at(one, where) for one in arm.get("rounds", [])]
+    failures = sum(int(load.get(count, 0)) for load in found for count in FAILURES)
+    return failures > 0.01 * sum(load.get("requests", 0) for load in found)
 
 
 def _at(found: dict, where: tuple[str, ...]) -> dict:

@@ -79,10 +79,15 @@ class PenstockServe(Contender):
         (folder / "1").mkdir(parents=True)
         shutil.copy(SERVERS / self.programs[self.workload.name], folder / "1" / "model.py")
         manifest: dict[str, object] = {"max_batch_size": self.workload.max_batch_size}
-        if self.workload.processes > 1:
-            manifest["instances"] = {"kind": "process", "count": self.workload.processes}
+        manifest.update(self._instances())
         (folder / "model.yaml").write_text(json.dumps(manifest))
         return folder
+
+    def _instances(self) -> dict[str, object]:
+        """Return what model.yaml says of the copies of a model in Python."""
+        if self.workload.processes == 1:
+            return {}
+        return {"instances": {"kind": "process", "count": self.workload.processes}}
 
     def command(self) -> list[str]:
         """Return the command line of the server."""
@@ -99,12 +104,18 @@ class PenstockTwo(PenstockServe):
         """Serve `workload`."""
         super().__init__(workload, folder)
         self.note += "; --workers 2"
+        if workload.name == "gil":
+            self.note = "the same model without worker processes; --workers 2"
 
     def why_not(self) -> str | None:
         """Return why it does not take part; None: it does."""
-        if self.workload.processes > 1:
+        if self.workload.name == "minilm":
             return "the model has two copies of its own: a second serving process brings nothing"
         return super().why_not()
+
+    def _instances(self) -> dict[str, object]:
+        """Return nothing: each serving process has a copy of its own."""
+        return {}
 
 
 def serve_command(model: Path, http_port: int, grpc_port: int, *more: str) -> list[str]:

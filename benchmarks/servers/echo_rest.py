@@ -30,7 +30,9 @@ class Echo:
         in_json = headers.get(b"content-type", b"application/json") == b"application/json"
         return self._json if in_json else self._binary
 
-    async def infer_whole(self, path: str, headers: dict[bytes, bytes], body: bytes) -> Reply:
+    async def infer_whole(
+        self, path: str, headers: dict[bytes, bytes], body: bytes, client: str
+    ) -> Reply:
         """The fast lane, which has read the body."""
         return self._answer(headers)
 

@@ -38,6 +38,14 @@ def test_a_ratio_is_of_one_round_and_to_the_best_peer_of_its_figure() -> None:
     assert at_32["p99_ms"]["median"] == 2.5
 
 
+def test_who_refuses_is_no_peer() -> None:
+    refusing = turn(100, 0.1)
+    refusing["closed"]["json"]["32"]["non_2xx"] = 4000
+    found = document(penstock=[turn(200, 4.0)], quick=[refusing], slow=[turn(100, 8.0)])
+    summarise(found)
+    assert found["ratios"]["closed"]["json"]["32"]["p99_ms"]["best_peer"] == "slow"
+
+
 def test_floor_and_echo_are_no_peers_but_have_ratios_of_their_own() -> None:
     found = document(
         floor=[{"items_s": {"batch 1": 500.0, "batch 32": 1000.0}}],
