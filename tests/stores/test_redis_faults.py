@@ -58,6 +58,7 @@ async def live(url: str) -> AsyncIterator[Live]:
         await it.store.close()
 
 
+@pytest.mark.timed
 async def test_absent_at_start_and_there_later(make_redis: Callable[..., RedisServer]) -> None:
     server = make_redis()
     async with live(server.url) as it:
@@ -73,6 +74,7 @@ async def test_absent_at_start_and_there_later(make_redis: Callable[..., RedisSe
         assert not it.store.stats.is_open["read"]
 
 
+@pytest.mark.timed
 async def test_killed_under_load(redis: RedisServer) -> None:
     async with live(redis.url) as it:
         is_over = False
@@ -111,6 +113,7 @@ async def test_killed_under_load(redis: RedisServer) -> None:
         assert stats.dropped == {}
 
 
+@pytest.mark.timed
 async def test_paused_and_resumed(redis: RedisServer) -> None:
     async with live(redis.url) as it:
         it.store.put([Item(f"k{n}", f"k{n}".encode()) for n in range(50)])
@@ -187,6 +190,7 @@ async def mad_server(garbage: bytes) -> AsyncIterator[str]:
         await event.wait()
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("garbage", GARBAGE)
 async def test_answering_garbage(garbage: bytes) -> None:
     async with mad_server(garbage) as url:

@@ -1,4 +1,4 @@
-"""The control store in a real file: order, expectations, history, and files that break."""
+"""The control store in a real file: older formats, clocks that jump, and files that break."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from penstock.core.errors import StoreError, StoreFault
-from penstock.stores import control_statements
-from penstock.stores.control_store import Outcome, ServingProcess, Standing, Wish
+from penstock.stores.control_store import Wish
 from penstock.stores.sqlite_control_store import SqliteControlStore
 from penstock.testing.fake_clock import FakeClock
 from tests.stores.test_sqlite_faults import held
-
-ME, OTHER = ServingProcess("one", 1, 11), ServingProcess("two", 2, 22)
 
 
 def put(path: Path, content: bytes) -> None:
@@ -44,57 +42,6 @@ async def store(path: Path) -> AsyncIterator[SqliteControlStore]:
     await opened.close()
 
 
-@pytest.fixture
-async def other(path: Path, store: SqliteControlStore) -> AsyncIterator[SqliteControlStore]:
-    """The same file, as another process has it open."""
-    opened = SqliteControlStore(path)
-    yield opened
-    await opened.close()
-
-
-async def test_the_last_change_of_each_subject_is_desired(
-    store: SqliteControlStore, other: SqliteControlStore
-) -> None:
-    for subject, value in (("a", 1), ("b", {"x": [1, None]}), ("a", "later")):
-        await store.change(Wish(subject, value, "REST", "load"))
-    desired = await other.desired()
-    assert [(c.revision, c.subject, c.value) for c in desired] == [
-        (2, "b", {"x": [1, None]}),
-        (3, "a", "later"),
-    ]
-    assert [c.revision for c in await other.desired(after=2)] == [3]
-
-
-async def test_every_change_is_kept_with_who_and_why(path: Path) -> None:
-    clock = FakeClock()
-    store = SqliteControlStore(path, is_new=True, clock=clock)
-    await store.change(Wish("a", 1, "REST", "load"))
-    clock.advance(2)
-    await store.change(Wish("a", None, "REST", "change 1 failed", undoes=1))
-    young, old = await store.history("a")
-    assert (young.revision, young.value, young.why, young.undoes) == (2, None, "change 1 failed", 1)
-    assert (old.who, old.why, young.at_ms - old.at_ms) == ("REST", "load", 2000)
-    assert await store.history("b") == []
-    assert len(await store.history(limit=1)) == 1
-    await store.close()
-
-
-async def test_a_change_that_expects_another_state_is_not_made(store: SqliteControlStore) -> None:
-    first = await store.change(Wish("a", 1), expected=0)
-    assert first == 1
-    assert await store.change(Wish("a", 2), expected=0) is None
-    assert await store.change(Wish("a", 2), expected=first) == 2
-    assert await store.change(Wish("b", 1), expected=0) == 3
-
-
-async def test_many_writers_get_one_order(
-    store: SqliteControlStore, other: SqliteControlStore
-) -> None:
-    wishes = [one.change(Wish("a", n)) for n in range(20) for one in (store, other)]
-    revisions = await asyncio.gather(*wishes)
-    assert sorted(filter(None, revisions)) == list(range(1, 41))
-
-
 async def test_revisions_go_on_after_a_restart(path: Path, store: SqliteControlStore) -> None:
     await store.change(Wish("a", 1))
     await store.close()
@@ -102,49 +49,6 @@ async def test_revisions_go_on_after_a_restart(path: Path, store: SqliteControlS
     assert [c.value for c in await again.desired()] == [1]
     assert await again.change(Wish("a", 2)) == 2
     await again.close()
-
-
-async def test_the_version_tells_of_every_write(
-    store: SqliteControlStore, other: SqliteControlStore
-) -> None:
-    before = await store.version()
-    assert await store.version() == before
-    await other.change(Wish("a", 1))
-    changed = await store.version()
-    assert changed != before
-    await store.report(ME)
-    assert await store.version() != changed
-
-
-async def test_standings_are_those_of_the_living(path: Path) -> None:
-    clock = FakeClock()
-    store = SqliteControlStore(path, is_new=True, clock=clock)
-    await store.report(ME, [Outcome("a", 3, "LoadFailed", "no")])
-    await store.report(OTHER)
-    failed = Standing(ME, Outcome("a", 3, "LoadFailed", "no"))
-    waiting = Standing(OTHER, Outcome("a", 0))
-    assert await store.standings("a", 5) == [failed, waiting]
-    clock.advance(6)
-    await store.report(OTHER, [Outcome("a", 4)])
-    assert await store.standings("a", 5) == [Standing(OTHER, Outcome("a", 4))]
-    await store.leave(OTHER.id)
-    await store.leave("nobody")
-    assert await store.standings("a", 5) == []
-    clock.advance(25 * 3600)
-    await store.report(OTHER)
-    assert await store.standings("a", 10**6) == [Standing(OTHER, Outcome("a", 0))]
-    await store.close()
-
-
-async def test_old_history_goes_and_what_is_desired_stays(
-    store: SqliteControlStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(control_statements, "_KEPT_CHANGES", 5)
-    await store.change(Wish("still", 1))
-    for n in range(20):
-        await store.change(Wish("busy", n))
-    assert [c.subject for c in await store.desired()] == ["still", "busy"]
-    assert len(await store.history()) == 6
 
 
 async def fault_of(store: SqliteControlStore) -> StoreFault:
@@ -183,14 +87,19 @@ async def test_no_database(path: Path) -> None:
     await store.close()
 
 
-async def test_the_database_of_another_program(path: Path) -> None:
+@pytest.mark.parametrize("number", [0, 1, 2])
+async def test_the_database_of_another_program(path: Path, number: int) -> None:
     with sqlite3.connect(path) as db:
         db.execute("CREATE TABLE theirs (x)")
+        db.execute(f"PRAGMA user_version = {number}")
     db.close()
     store = SqliteControlStore(path, is_new=True)
     with pytest.raises(StoreError, match="not a control store"):
         await store.desired()
     await store.close()
+    with sqlite3.connect(path) as db:
+        assert db.execute("SELECT name FROM sqlite_schema").fetchall() == [("theirs",)]
+    db.close()
 
 
 async def test_a_row_that_cannot_be_read(path: Path, store: SqliteControlStore) -> None:
@@ -226,15 +135,117 @@ async def test_a_removed_file_is_refused_until_it_is_back(
     assert await store.change(Wish("a", 2)) == 2
 
 
-async def test_what_a_process_began_and_did_not_end(
-    store: SqliteControlStore, other: SqliteControlStore
+FORMAT_1 = """
+CREATE TABLE changes (
+  revision INTEGER PRIMARY KEY AUTOINCREMENT, subject TEXT NOT NULL, value TEXT NOT NULL,
+  who TEXT NOT NULL, why TEXT NOT NULL, at_ms INTEGER NOT NULL, undoes INTEGER NOT NULL
+);
+CREATE INDEX changes_by_subject ON changes (subject, revision);
+CREATE TABLE processes (
+  id TEXT PRIMARY KEY, number INTEGER NOT NULL, pid INTEGER NOT NULL, seen_ms INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE outcomes (
+  process TEXT, subject TEXT, revision INTEGER NOT NULL, error TEXT NOT NULL,
+  message TEXT NOT NULL, PRIMARY KEY (process, subject)
+) WITHOUT ROWID;
+CREATE TABLE attempts (
+  process TEXT, subject TEXT, revision INTEGER NOT NULL, PRIMARY KEY (process, subject)
+) WITHOUT ROWID;
+INSERT INTO changes VALUES (7, 'model/m', '{"loaded":true}', 'REST', 'load', 1700000000000, 0);
+INSERT INTO attempts VALUES ('dead', 'model/m', 7);
+PRAGMA user_version = 1;
+"""
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+async def test_a_file_of_the_first_format_goes_on(path: Path, is_new: bool) -> None:
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.executescript(FORMAT_1)
+    db.close()
+    stores = [SqliteControlStore(path, is_new=is_new) for _ in range(4)]  # all at once
+    desired = await asyncio.gather(*(store.desired() for store in stores))
+    assert [[(c.revision, c.value) for c in one] for one in desired] == [
+        [(7, {"loaded": True})]
+    ] * 4
+    store = stores[0]
+    assert await store.abandoned("dead") == [("model/m", 7)]
+    assert await store.change(Wish("model/m", None), expected=7) == 8
+    await store.publish("one", "counts/m", b"x")
+    assert await stores[1].published("counts/m") == {"one": b"x"}
+    assert await store.acquire("l", "one", 60)
+    for one in stores:
+        await one.close()
+
+
+async def test_a_file_that_another_process_makes_in_the_middle_of_opening_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await store.report(ME)
-    for subject, revision in (("a", 3), ("b", 4), ("a", 5)):
-        await store.attempt(ME.id, subject, revision)
-    assert await other.abandoned(ME.id) == [("b", 4), ("a", 5)]
-    await store.report(ME, [Outcome("a", 4), Outcome("b", 4)])
-    assert await other.abandoned(ME.id) == [("a", 5)]
-    assert await other.abandoned(OTHER.id) == []
-    await store.leave(ME.id)
-    assert await other.abandoned(ME.id) == []
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+    db.close()
+    makers = [SqliteControlStore(path, is_new=True)._connect]
+
+    class Late(sqlite3.Connection):
+        def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
+            if "sqlite_schema" in sql and makers:
+                makers.pop()().close()
+            return super().execute(sql, *parameters)
+
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *a, **k: connect(*a, factory=Late, **k))
+    store = SqliteControlStore(path, is_new=True)
+    assert await store.desired() == []
+    assert makers == []
+    assert await store.change(Wish("a", 1)) == 1
+    await store.close()
+
+
+async def test_a_file_of_a_later_format_is_left_alone(path: Path) -> None:
+    with sqlite3.connect(path) as db:
+        db.executescript(FORMAT_1)
+        db.execute("PRAGMA user_version = 99")
+    db.close()
+    store = SqliteControlStore(path, is_new=True)
+    with pytest.raises(StoreError, match="not a control store of this version"):
+        await store.desired()
+    await store.close()
+
+
+@pytest.mark.parametrize("jump_s", [-1e6, -100, -61, 61, 1e6])
+async def test_a_clock_that_jumps_gives_a_lease_to_whoever_asks(path: Path, jump_s: float) -> None:
+    """That is too early for its holder; changes of an expected revision are what keeps order."""
+    clock = FakeClock()
+    store = SqliteControlStore(path, is_new=True, clock=clock)
+    assert await store.acquire("l", "dead", 60)
+    clock.advance(jump_s)
+    assert await store.acquire("l", "two", 60)
+    assert not await store.acquire("l", "three", 60)
+    await store.close()
+
+
+@pytest.mark.parametrize("jump_s", [-59, -30, 0, 30])
+async def test_no_jump_holds_a_lease_for_longer_than_twice_its_length(
+    path: Path, jump_s: float
+) -> None:
+    clock = FakeClock()
+    store = SqliteControlStore(path, is_new=True, clock=clock)
+    assert await store.acquire("l", "dead", 60)
+    clock.advance(jump_s)
+    assert not await store.acquire("l", "two", 60)
+    clock.advance(121)
+    assert await store.acquire("l", "two", 60)
+    await store.close()
+
+
+async def test_what_was_told_by_a_clock_far_ahead_does_not_stay_for_ever(path: Path) -> None:
+    clock = FakeClock()
+    store = SqliteControlStore(path, is_new=True, clock=clock)
+    clock.advance(1e8)
+    await store.publish("ahead", "counts/m", b"x")
+    clock.advance(-1e8)
+    assert await store.published("counts/m") == {}
+    await store.publish("now", "counts/m", b"y")
+    (row,) = await store._reader.run(lambda db: db.execute("SELECT count(*) FROM published"))
+    assert row == (1,)
+    await store.close()

@@ -77,6 +77,7 @@ async def test_locked_against_writes(tmp_path: Path) -> None:
         assert await it.store.backend.get_many(["late"]) == [b"late"]
 
 
+@pytest.mark.timed
 async def test_locked_against_everything(tmp_path: Path) -> None:
     path = tmp_path / "s.db"
     async with live(f"sqlite:///{path}") as it:

@@ -10,15 +10,21 @@ from urllib.parse import quote
 
 import msgspec
 
+from penstock.stores import lease_statements, published_statements
 from penstock.stores.control_store import Change, Outcome, ServingProcess, Standing, Wish
 from penstock.stores.sqlite_statements import Transaction, log_ahead
 
 BUSY_TIMEOUT_S = 1.0
-_KEPT_CHANGES = 10_000
+KEPT_CHANGES = 10_000
 _KEPT_PROCESSES_MS = 24 * 3600 * 1000
-_FORMAT = 1
+_FORMAT = 2
+_OLDER_FORMATS = frozenset({1})
+"""What lacks nothing but tables that ``_SCHEMA`` makes."""
 
-_SCHEMA = """
+_FIRST_TABLES = frozenset({"changes", "processes", "outcomes", "attempts"})
+"""Of every format."""
+
+_SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS changes (
   revision INTEGER PRIMARY KEY AUTOINCREMENT, subject TEXT NOT NULL, value TEXT NOT NULL,
   who TEXT NOT NULL, why TEXT NOT NULL, at_ms INTEGER NOT NULL, undoes INTEGER NOT NULL
@@ -34,6 +40,7 @@ CREATE TABLE IF NOT EXISTS outcomes (
 CREATE TABLE IF NOT EXISTS attempts (
   process TEXT, subject TEXT, revision INTEGER NOT NULL, PRIMARY KEY (process, subject)
 ) WITHOUT ROWID;
+{published_statements.SCHEMA}{lease_statements.SCHEMA}
 """
 _COLUMNS = "revision, subject, value, who, why, at_ms, undoes"
 _DESIRED = f"""
@@ -60,7 +67,7 @@ WHERE abs(? - seen_ms) <= ? ORDER BY number, id
 
 
 def connect(path: Path, *, is_new: bool) -> sqlite3.Connection:
-    """Open the file.
+    """Open the file; one that an older version of Penstock has made gets what it lacks.
 
     Args:
         path: an absolute path.
@@ -79,15 +86,26 @@ def connect(path: Path, *, is_new: bool) -> sqlite3.Connection:
     )
     with contextlib.ExitStack() as undo:
         undo.callback(connection.close)
-        (found,) = connection.execute("PRAGMA user_version").fetchone()
-        (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        if found != _FORMAT and (found or tables or not is_new):
+        found, tables = _read_format(connection)
+        is_ours = found in (_FORMAT, *_OLDER_FORMATS) and tables >= _FIRST_TABLES
+        if not is_ours and (found or tables or not is_new):
             raise sqlite3.DatabaseError("the file is not a control store of this version")
-        if not tables:
-            _make(connection)
         connection.execute("PRAGMA synchronous = NORMAL")
+        if found != _FORMAT:
+            _make(connection)
         undo.pop_all()
     return connection
+
+
+def _read_format(db: sqlite3.Connection) -> tuple[int, set[str]]:
+    """The format's number and the names of what is there, both of one moment: another process may
+    be making it.
+    """
+    db.execute("BEGIN")
+    (found,) = db.execute("PRAGMA user_version").fetchone()
+    names = {name for (name,) in db.execute("SELECT name FROM sqlite_schema")}
+    db.execute("COMMIT")
+    return found, names
 
 
 def _make(db: sqlite3.Connection) -> None:
@@ -106,7 +124,7 @@ def change(db: sqlite3.Connection, wish: Wish, expected: int | None, now_ms: int
         sql = "INSERT INTO changes (subject, value, who, why, at_ms, undoes) VALUES (?,?,?,?,?,?)"
         row = (wish.subject, value, wish.who, wish.why, now_ms, wish.undoes)
         revision = db.execute(sql, row).lastrowid
-        db.execute(_PRUNE, ((revision or 0) - _KEPT_CHANGES,))
+        db.execute(_PRUNE, ((revision or 0) - KEPT_CHANGES,))
     return revision
 
 

@@ -51,11 +51,14 @@ class ServingProcess(msgspec.Struct, frozen=True):
         id: unlike that of any other, also of the same server's earlier processes.
         number: its place in the server, from 1; 0: it is the only one.
         pid: the process.
+        host: where its pid means something, unlike any other such place; "": the store is for
+            one machine, which is this one.
     """
 
     id: str
     number: int = 0
     pid: int = 0
+    host: str = ""
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -118,7 +121,9 @@ class ControlStore(Protocol):
         ...
 
     async def version(self) -> int:
-        """A number that is another one after anybody else has written anything; cheap to ask."""
+        """A number that is another one after anybody else has changed anything, told an outcome,
+        come or gone; cheap to ask.
+        """
         ...
 
     async def attempt(self, process_id: str, subject: str, revision: int) -> None:
@@ -139,6 +144,32 @@ class ControlStore(Protocol):
 
     async def standings(self, subject: str, live_s: float) -> list[Standing]:
         """How far each process has come that has reported in the last ``live_s`` seconds."""
+        ...
+
+    async def publish(self, process_id: str, subject: str, value: bytes) -> None:
+        """Keep what a process tells of a subject, in place of what it told before.
+
+        It outlives the process, and is forgotten 30 days after it was told.
+        """
+        ...
+
+    async def published(self, subject: str) -> dict[str, bytes]:
+        """What each process told last of a subject, by its id, those that are gone included."""
+        ...
+
+    async def acquire(self, lease: str, holder: str, ttl_s: float) -> bool:
+        """Take a lease, or keep it for longer.
+
+        Whoever holds one may still be too late: what it writes has to be a ``change`` of an
+        expected revision.
+
+        Returns:
+            whether it is the holder's for ``ttl_s`` seconds from now; False: it is another's.
+        """
+        ...
+
+    async def release(self, lease: str, holder: str) -> None:
+        """Give a lease back; one that is not the holder's stays as it is."""
         ...
 
     async def close(self) -> None:

@@ -35,7 +35,7 @@ def open_backend(url: str, *, clock: Clock | None = None) -> Backend:
         raise ConfigError(
             f"store URL: {address.scheme}:// needs the Redis client: pip install 'penstock[redis]'"
         ) from err
-    return RedisBackend(address, max_connections=_count(address, "max_connections", 8))
+    return RedisBackend(address, max_connections=address.count("max_connections", 8))
 
 
 def _bytes(address: StoreUrl, default: int) -> int:
@@ -46,10 +46,3 @@ def _bytes(address: StoreUrl, default: int) -> int:
         raise ConfigError(
             f"store URL: max_bytes must be a size such as 256MiB, got {text!r}"
         ) from err
-
-
-def _count(address: StoreUrl, name: str, default: int) -> int:
-    text = address.options.get(name, str(default))
-    if not (text.isascii() and text.isdecimal() and 0 < int(text[:9]) <= 10_000):
-        raise ConfigError(f"store URL: {name} must be a number from 1 to 10000, got {text!r}")
-    return int(text)

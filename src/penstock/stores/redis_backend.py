@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
-
-from redis import exceptions
-from redis.asyncio import BlockingConnectionPool, Redis, SSLConnection, UnixDomainSocketConnection
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from penstock.core.errors import StoreError, StoreFault
 from penstock.stores.backend import Increment, Item
 from penstock.stores.grouped_reads import GroupedReads
+from penstock.stores.redis_link import Command, RedisLink
 from penstock.stores.store_url import StoreUrl
 
-_CONNECT_TIMEOUT_S = 1.0
 _ANSWER_TIMEOUT_S = 5.0
 _PAGE = 1000
 
@@ -44,10 +38,13 @@ class RedisBackend:
 
     def __init__(self, address: StoreUrl, *, max_connections: int = 8) -> None:
         self._name = str(address)
-        self._password = address.password
-        self._client = Redis.from_pool(_pool(address, max_connections))
+        self._link = RedisLink(
+            address,
+            self._name,
+            max_connections=max_connections,
+            answer_timeout_s=_ANSWER_TIMEOUT_S,
+        )
         self._reads = GroupedReads(self._fetch)
-        self._is_closed = False
 
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
         """See ``Backend.get_many``."""
@@ -59,27 +56,27 @@ class RedisBackend:
         """See ``Backend.set_many``. One pipeline; an item with increments is one Lua script."""
         ttl_ms = None if ttl_s is None else max(1, int(ttl_s * 1000))
         commands = [_set_command(item, ttl_ms, only_new) for item in items]
-        return [reply in (True, b"OK", 1) for reply in await self._pipeline(commands)]
+        return [reply in (True, b"OK", 1) for reply in await self._link.pipeline(commands)]
 
     async def expire(self, keys: Sequence[str], ttl_s: float | None) -> int:
         """See ``Backend.expire``."""
         unique = list(dict.fromkeys(keys))
         if ttl_s is None:
-            there = await self._pipeline([("EXISTS", key) for key in unique])
-            await self._pipeline([("PERSIST", key) for key in unique])
+            there = await self._link.pipeline([("EXISTS", key) for key in unique])
+            await self._link.pipeline([("PERSIST", key) for key in unique])
             return _sum(there, self._name)
         ttl_ms = max(1, int(ttl_s * 1000))
-        return _sum(await self._pipeline([("PEXPIRE", k, ttl_ms) for k in unique]), self._name)
+        return _sum(await self._link.pipeline([("PEXPIRE", k, ttl_ms) for k in unique]), self._name)
 
     async def delete(self, keys: Sequence[str]) -> int:
         """See ``Backend.delete``."""
-        return _sum([await self._call("UNLINK", *keys)], self._name) if keys else 0
+        return _sum([await self._link.call("UNLINK", *keys)], self._name) if keys else 0
 
     async def clear(self, prefix: str) -> int:
         """See ``Backend.clear``. SCAN and UNLINK, page by page."""
         count = 0
         async for keys in self._keys(prefix, _PAGE):
-            count += _sum([await self._call("UNLINK", *keys)], self._name)
+            count += _sum([await self._link.call("UNLINK", *keys)], self._name)
         return count
 
     async def scan(self, prefix: str, *, page: int = _PAGE) -> AsyncIterator[list[Item]]:
@@ -91,33 +88,28 @@ class RedisBackend:
 
     async def increment(self, increments: Sequence[Increment]) -> None:
         """See ``Backend.increment``. One pipeline, in one transaction."""
-        await self._pipeline([("HINCRBY", *one) for one in increments], transaction=True)
+        await self._link.pipeline([("HINCRBY", *one) for one in increments], transaction=True)
 
     async def counters(self, keys: Sequence[str]) -> list[dict[str, int]]:
         """See ``Backend.counters``. One pipeline."""
-        replies = await self._pipeline([("HGETALL", key) for key in keys])
-        with self._translated():
+        replies = await self._link.pipeline([("HGETALL", key) for key in keys])
+        with self._link.translated():
             return [{name.decode(): int(n) for name, n in reply.items()} for reply in replies]
 
     async def ping(self) -> None:
         """See ``Backend.ping``."""
-        await self._call("PING")
+        await self._link.call("PING")
 
     async def close(self) -> None:
         """See ``Backend.close``."""
-        try:
-            if not self._is_closed:
-                with self._translated():
-                    await self._client.aclose()
-        finally:
-            self._is_closed = True
+        await self._link.close()
 
     async def _fetch(self, keys: Sequence[str | bytes]) -> list[bytes | None]:
-        values = await self._call("MGET", *keys)
+        values = await self._link.call("MGET", *keys)
         if not isinstance(values, list) or len(values) != len(keys):
-            raise self._garbage("MGET")
+            raise self._link.garbage("MGET")
         if not all(value is None or type(value) is bytes for value in values):
-            raise self._garbage("MGET")
+            raise self._link.garbage("MGET")
         return values
 
     async def _keys(self, prefix: str, page: int, *kind: str) -> AsyncIterator[list[bytes]]:
@@ -125,94 +117,18 @@ class RedisBackend:
         cursor = 0
         pattern = _escaped(prefix) + "*"
         while True:
-            reply = await self._call("SCAN", cursor, "MATCH", pattern, "COUNT", page, *kind)
+            reply = await self._link.call("SCAN", cursor, "MATCH", pattern, "COUNT", page, *kind)
             match reply:
                 case [int(cursor), list(keys)] if all(type(key) is bytes for key in keys):
                     if keys:
                         yield keys
                 case _:
-                    raise self._garbage("SCAN")
+                    raise self._link.garbage("SCAN")
             if not cursor:
                 return
 
-    async def _call(self, *command: str | bytes | float) -> Any:
-        """Send one command.
 
-        Raises:
-            StoreError: it failed.
-        """
-        with self._translated():
-            return await self._client.execute_command(*command)  # type: ignore[no-untyped-call]
-
-    async def _pipeline(
-        self, commands: Sequence[tuple[str | bytes | float, ...]], *, transaction: bool = False
-    ) -> list[Any]:
-        """Send commands together; their replies in order."""
-        if not commands:
-            return []
-        with self._translated():
-            async with self._client.pipeline(transaction=transaction) as pipeline:
-                for command in commands:
-                    pipeline.execute_command(*command)
-                replies = await pipeline.execute()
-        if not isinstance(replies, list) or len(replies) != len(commands):
-            raise self._garbage("a pipeline")
-        return replies
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        """Turn the library's errors into ours."""
-        try:
-            if self._is_closed:
-                raise StoreError(f"{self._name} is closed", fault=StoreFault.CLOSED)
-            yield
-        except exceptions.OutOfMemoryError as err:
-            raise self._error("is full", StoreFault.FULL) from err
-        except exceptions.TimeoutError as err:
-            raise self._error("does not answer in time", StoreFault.TIMEOUT) from err
-        except (exceptions.ConnectionError, OSError) as err:
-            raise self._error(self._masked(err), StoreFault.UNAVAILABLE) from err
-        except exceptions.ResponseError as err:
-            raise self._error(self._masked(err), StoreFault.REFUSED) from err
-        except (exceptions.RedisError, ValueError, TypeError, AttributeError, LookupError) as err:
-            raise self._error(f"answers nonsense: {self._masked(err)}", StoreFault.GARBAGE) from err
-
-    def _error(self, text: str, fault: StoreFault) -> StoreError:
-        return StoreError(f"{self._name}: {text}", fault=fault)
-
-    def _garbage(self, what: str) -> StoreError:
-        return self._error(f"answers nonsense to {what}", StoreFault.GARBAGE)
-
-    def _masked(self, err: Exception) -> str:
-        """An error's first line, without the password."""
-        text = (str(err).splitlines() or [type(err).__name__])[0][:200]
-        return text.replace(self._password, "***") if self._password else text
-
-
-def _pool(address: StoreUrl, max_connections: int) -> BlockingConnectionPool:
-    """The pool of one process; connects when first asked."""
-    options: dict[str, Any] = {
-        "db": address.db,
-        "username": address.username or None,
-        "password": address.password or None,
-        "protocol": 2,
-        "socket_connect_timeout": _CONNECT_TIMEOUT_S,
-        "socket_timeout": _ANSWER_TIMEOUT_S,
-        "retry": Retry(NoBackoff(), 0),
-        "max_connections": max_connections,
-        "timeout": _ANSWER_TIMEOUT_S,
-    }
-    if address.scheme == "unix":
-        return BlockingConnectionPool(
-            connection_class=UnixDomainSocketConnection, path=address.path, **options
-        )
-    options |= {"host": address.host, "port": address.port}
-    if address.scheme == "rediss":
-        options["connection_class"] = SSLConnection
-    return BlockingConnectionPool(**options)
-
-
-def _set_command(item: Item, ttl_ms: int | None, only_new: bool) -> tuple[str | bytes | int, ...]:
+def _set_command(item: Item, ttl_ms: int | None, only_new: bool) -> Command:
     if not item.increments:
         expiry = () if ttl_ms is None else ("PX", ttl_ms)
         return ("SET", item.key, item.value, *expiry, *(("NX",) if only_new else ()))

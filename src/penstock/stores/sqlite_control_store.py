@@ -11,6 +11,7 @@ from typing import TypeVar
 from penstock.core.clock import Clock, SystemClock
 from penstock.core.errors import StoreError
 from penstock.stores import control_statements as sql
+from penstock.stores import lease_statements, published_statements
 from penstock.stores.control_store import Change, Outcome, ServingProcess, Standing, Wish
 from penstock.stores.sqlite_lane import SqliteLane
 
@@ -86,6 +87,32 @@ class SqliteControlStore:
         """See ``ControlStore.standings``."""
         now_ms, live_ms = self._now_ms(), int(live_s * 1000)
         return await self._run(self._reader, lambda db: sql.standings(db, subject, live_ms, now_ms))
+
+    async def publish(self, process_id: str, subject: str, value: bytes) -> None:
+        """See ``ControlStore.publish``."""
+        now_ms = self._now_ms()
+        await self._run(
+            self._writer,
+            lambda db: published_statements.publish(db, process_id, subject, value, now_ms),
+        )
+
+    async def published(self, subject: str) -> dict[str, bytes]:
+        """See ``ControlStore.published``."""
+        now_ms = self._now_ms()
+        return await self._run(
+            self._reader, lambda db: published_statements.published(db, subject, now_ms)
+        )
+
+    async def acquire(self, lease: str, holder: str, ttl_s: float) -> bool:
+        """See ``ControlStore.acquire``. By the wall clock that the processes share."""
+        now_ms, ttl_ms = self._now_ms(), int(ttl_s * 1000)
+        return await self._run(
+            self._writer, lambda db: lease_statements.acquire(db, lease, holder, ttl_ms, now_ms)
+        )
+
+    async def release(self, lease: str, holder: str) -> None:
+        """See ``ControlStore.release``."""
+        await self._run(self._writer, lambda db: lease_statements.release(db, lease, holder))
 
     async def close(self) -> None:
         """See ``ControlStore.close``. Waits for what is at hand."""

@@ -56,6 +56,17 @@ class StoreUrl(msgspec.Struct, frozen=True):
 
     __repr__ = __str__
 
+    def count(self, name: str, default: int) -> int:
+        """An option that is a number of things.
+
+        Raises:
+            ConfigError: it is none from 1 to 10000.
+        """
+        text = self.options.get(name, str(default))
+        if not (text.isascii() and text.isdecimal() and 0 < int(text[:9]) <= 10_000):
+            raise ConfigError(f"store URL: {name} must be a number from 1 to 10000, got {text!r}")
+        return int(text)
+
 
 def without_password(text: str) -> str:
     """A URL as it may be shown, whether it can be read or not: ``***`` for user and password."""

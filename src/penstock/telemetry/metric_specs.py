@@ -149,6 +149,24 @@ CACHE = MetricSpec(
     (*_VERSION, "outcome"),
     "Requests to a model with a response cache: hit (answered without the model) or miss.",
 )
+VARIANT_REQUESTS = MetricSpec(
+    "penstock_variant_requests_total",
+    "counter",
+    (*_VERSION, "variant"),
+    "Requests that a variant of a route was given, whatever came of them.",
+)
+VARIANT_FALLBACKS = MetricSpec(
+    "penstock_variant_fallbacks_total",
+    "counter",
+    (*_VERSION, "variant"),
+    "Requests of a variant that another version answered, because it was not ready.",
+)
+ROUTE_UNKEYED = MetricSpec(
+    "penstock_route_unkeyed_requests_total",
+    "counter",
+    ("model",),
+    "Requests without the key that their model's route assigns by; each is assigned by itself.",
+)
 STORE_LOOKUPS = MetricSpec(
     "penstock_store_lookups_total",
     "counter",
@@ -214,6 +232,71 @@ PROCESS_DEATHS = MetricSpec(
     "Serving processes that ended and were not asked to; 0 where there is only one.",
     merge="max",
 )
+CONTROL_STORE_UP = MetricSpec(
+    "penstock_control_store_up",
+    "gauge",
+    (),
+    "1 while the control store answers, else 0: changes are refused, what is served stays.",
+    merge="min",
+)
+
+ROLLOUT_PHASE = MetricSpec(
+    "penstock_rollout_phase",
+    "gauge",
+    ("model", "phase"),
+    "1 for the phase that the model's last rollout is in.",
+    merge="max",
+)
+ROLLOUT_WEIGHT = MetricSpec(
+    "penstock_rollout_weight_ratio",
+    "gauge",
+    ("model",),
+    "The candidate's share of the requests, 0 to 1.",
+    merge="max",
+)
+ROLLBACKS = MetricSpec(
+    "penstock_rollout_rollbacks_total", "counter", ("model",), "Rollouts that were rolled back."
+)
+ROLLOUT_DECISIONS = MetricSpec(
+    "penstock_rollout_decisions_total",
+    "counter",
+    ("model", "phase"),
+    "What the controller decided, by the phase that it led to; paused is one of them.",
+)
+ROLLOUT_EFFECT_SECONDS = MetricSpec(
+    "penstock_rollout_effect_duration_seconds",
+    "histogram",
+    ("model",),
+    "From a decision until it held in every serving process.",
+    _LATENCY_S,
+)
+ROLLOUT_UNDELIVERED = MetricSpec(
+    "penstock_rollout_undelivered_events_total",
+    "counter",
+    ("model",),
+    "Events of a rollout that its webhook did not take.",
+)
+ROLLOUT_STALLED = MetricSpec(
+    "penstock_rollout_stalled",
+    "gauge",
+    ("model",),
+    "1 while nobody can decide: the control store cannot be asked, or the controller has a bug.",
+    merge="max",
+)
+SHADOW_DISAGREEMENT = MetricSpec(
+    "penstock_shadow_disagreement_ratio",
+    "gauge",
+    ("model",),
+    "Share of the shadow's rows that differ from those that the clients got, in this stage.",
+    merge="max",
+)
+ROLLOUT_SAMPLE_RATIO = MetricSpec(
+    "penstock_rollout_sample_ratio_p_value",
+    "gauge",
+    ("model",),
+    "How likely the variants' requests are if they follow the weights; for routes without a key.",
+    merge="min",
+)
 
 METRICS: tuple[MetricSpec, ...] = (
     REQUESTS,
@@ -239,6 +322,9 @@ METRICS: tuple[MetricSpec, ...] = (
     ON_DEMAND_WAITING,
     STATE,
     CACHE,
+    VARIANT_REQUESTS,
+    VARIANT_FALLBACKS,
+    ROUTE_UNKEYED,
     STORE_LOOKUPS,
     STORE_ERRORS,
     STORE_WRITTEN,
@@ -251,6 +337,16 @@ METRICS: tuple[MetricSpec, ...] = (
     PROCESSES,
     PROCESSES_SILENT,
     PROCESS_DEATHS,
+    CONTROL_STORE_UP,
+    ROLLOUT_PHASE,
+    ROLLOUT_WEIGHT,
+    ROLLBACKS,
+    ROLLOUT_DECISIONS,
+    ROLLOUT_EFFECT_SECONDS,
+    ROLLOUT_UNDELIVERED,
+    ROLLOUT_STALLED,
+    SHADOW_DISAGREEMENT,
+    ROLLOUT_SAMPLE_RATIO,
 )
 """All of them; docs/metrics.md is checked against this."""
 

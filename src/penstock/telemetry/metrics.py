@@ -14,6 +14,7 @@ from penstock.telemetry.metric_specs import (
     BATCH_ROWS,
     BATCH_WAIT_SECONDS,
     CACHE,
+    CONTROL_STORE_UP,
     EVICTIONS,
     EXECUTE_SECONDS,
     INLINE,
@@ -34,7 +35,17 @@ from penstock.telemetry.metric_specs import (
     REJECTED,
     REQUEST_SECONDS,
     REQUESTS,
+    ROLLBACKS,
+    ROLLOUT_DECISIONS,
+    ROLLOUT_EFFECT_SECONDS,
+    ROLLOUT_PHASE,
+    ROLLOUT_SAMPLE_RATIO,
+    ROLLOUT_STALLED,
+    ROLLOUT_UNDELIVERED,
+    ROLLOUT_WEIGHT,
+    ROUTE_UNKEYED,
     ROWS,
+    SHADOW_DISAGREEMENT,
     STATE,
     STORE_DROPPED,
     STORE_ERRORS,
@@ -45,9 +56,13 @@ from penstock.telemetry.metric_specs import (
     STORE_READ_SECONDS,
     STORE_WRITE_SECONDS,
     STORE_WRITTEN,
+    VARIANT_FALLBACKS,
+    VARIANT_REQUESTS,
     WORKER_DEATHS,
     MetricSpec,
 )
+from penstock.telemetry.rollout_stats import RolloutStats
+from penstock.telemetry.route_stats import RouteStats
 from penstock.telemetry.stats import EdgeStats, Histogram, ModelStats
 from penstock.telemetry.store_stats import StoreStats
 
@@ -78,6 +93,18 @@ _STORE_COUNTS: tuple[
 _STORE_HISTOGRAMS: tuple[tuple[MetricSpec, Callable[[StoreStats], Histogram]], ...] = (
     (STORE_READ_SECONDS, lambda s: s.read_ns),
     (STORE_WRITE_SECONDS, lambda s: s.write_ns),
+)
+_ROLLOUTS: tuple[
+    tuple[MetricSpec, Callable[[RolloutStats], Iterable[tuple[tuple[str, ...], float]]]], ...
+] = (
+    (ROLLOUT_PHASE, lambda s: (((model, phase), 1.0) for model, phase in s.phases.items())),
+    (ROLLOUT_WEIGHT, lambda s: (((model,), n / 100) for model, n in s.weights.items())),
+    (ROLLBACKS, lambda s: (((model,), n) for model, n in s.rollbacks.items())),
+    (ROLLOUT_DECISIONS, lambda s: s.decisions.items()),
+    (ROLLOUT_UNDELIVERED, lambda s: (((model,), n) for model, n in s.undelivered.items())),
+    (ROLLOUT_STALLED, lambda s: (((model,), 1.0) for model in s.stalled)),
+    (SHADOW_DISAGREEMENT, lambda s: (((model,), n) for model, n in s.disagreement.items())),
+    (ROLLOUT_SAMPLE_RATIO, lambda s: (((model,), n) for model, n in s.sample_ratio.items())),
 )
 _HISTOGRAMS: tuple[tuple[MetricSpec, Callable[[ModelStats], Histogram], float], ...] = (
     (REQUEST_SECONDS, lambda s: s.request_ns, _NS),
@@ -116,6 +143,8 @@ class MetricsPage:
         yield from _stores(self._edge.stores)
         yield from _memory(models, self._edge)
         yield from _processes(self._edge)
+        yield from _routes(self._edge.routes)
+        yield from _rollouts(self._edge.rollouts or RolloutStats())
         requests, rows, cache = _family(REQUESTS), _family(ROWS), _family(CACHE)
         for stats in models:
             if stats.cache_hits or stats.cache_misses:
@@ -146,13 +175,6 @@ class MetricsPage:
 def render_families(families: Iterable[Family]) -> tuple[bytes, str]:
     """The page that ``MetricsPage.render`` gives, of families from anywhere."""
     return _render([PlainCollector(families)])
-
-
-def plain_family(spec: MetricSpec, value: float) -> Family:
-    """A metric without labels that has this value."""
-    family = _family(spec)
-    family.add_metric([], value)
-    return read_families([family])[0]
 
 
 def _of_the_process() -> list[Any]:
@@ -205,12 +227,39 @@ def _memory(models: Iterable[ModelStats], edge: EdgeStats) -> Iterator[Any]:
 
 def _processes(edge: EdgeStats) -> Iterator[Any]:
     """What this process adds to the metric families of the serving processes."""
-    counted = (1, edge.silent_processes, edge.process_deaths)
-    specs = (PROCESSES, PROCESSES_SILENT, PROCESS_DEATHS)
+    counted = (1, edge.silent_processes, edge.process_deaths, edge.control_store_up)
+    specs = (PROCESSES, PROCESSES_SILENT, PROCESS_DEATHS, CONTROL_STORE_UP)
     for spec, value in zip(specs, counted, strict=True):
         family = _family(spec)
-        family.add_metric([], value)
+        if value is not None:
+            family.add_metric([], value)
         yield family
+
+
+def _rollouts(stats: RolloutStats) -> Iterator[Any]:
+    """The metric families of the rollouts."""
+    for spec, read in _ROLLOUTS:
+        family = _family(spec)
+        for labels, value in sorted(read(stats)):
+            family.add_metric(list(labels), value)
+        yield family
+    family = _family(ROLLOUT_EFFECT_SECONDS)
+    for model, histogram in sorted(stats.effect_ns.items()):
+        family.add_metric([model], *_buckets(histogram, ROLLOUT_EFFECT_SECONDS, _NS))
+    yield family
+
+
+def _routes(routes: RouteStats) -> Iterator[Any]:
+    """The metric families of the routes."""
+    requests, fallbacks = _family(VARIANT_REQUESTS), _family(VARIANT_FALLBACKS)
+    unkeyed = _family(ROUTE_UNKEYED)
+    for stats in routes:
+        labels = [stats.model, str(stats.version), stats.variant]
+        requests.add_metric(labels, stats.requests)
+        fallbacks.add_metric(labels, stats.fallbacks)
+    for model, count in sorted(routes.unkeyed.items()):
+        unkeyed.add_metric([model], count)
+    yield from (requests, fallbacks, unkeyed)
 
 
 def _family(spec: MetricSpec) -> Any:

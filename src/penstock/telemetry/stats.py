@@ -10,9 +10,12 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from penstock.telemetry.route_stats import RouteStats
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from penstock.telemetry.rollout_stats import RolloutStats
     from penstock.telemetry.store_stats import StoreStats
 
 
@@ -264,13 +267,23 @@ class EdgeStats:
         memory: reads the numbers of the memory; None: nobody knows them.
         silent_processes: how often another serving process did not answer us in time.
         process_deaths: how many serving processes have died; all of them are told.
+        control_store_up: whether the control store answers; None: there is none.
+        routes: who answered the requests of routed models.
+        rollouts: the numbers of the rollouts; None: there was none.
     """
 
     def __init__(self) -> None:
         self.silent_processes = self.process_deaths = 0
+        self.control_store_up: bool | None = None
         self.rejected: dict[tuple[str, str], int] = {}
         self.stores: list[StoreStats] = []
+        self.routes = RouteStats()
         self.memory: Callable[[], MemoryNumbers] | None = None
+        self.rollouts: RolloutStats | None = None
+
+    def tell_store(self, is_up: bool) -> None:
+        """Whether the control store answers from now on."""
+        self.control_store_up = is_up
 
     def reject(self, protocol: str, code: str) -> None:
         """Count one."""

@@ -6,6 +6,7 @@ from penstock.core.ids import ServableId
 from penstock.core.status import VersionState, VersionStatus
 from penstock.telemetry.metric_specs import METRICS
 from penstock.telemetry.metrics import MetricsPage
+from penstock.telemetry.rollout_stats import RolloutStats
 from penstock.telemetry.stats import EdgeStats, MemoryNumbers, ModelStats
 from penstock.telemetry.store_stats import StoreStats
 
@@ -20,6 +21,7 @@ def page() -> MetricsPage:
     stats.inline, stats.load_s = True, 1.5
     edge = EdgeStats()
     edge.reject("grpc", "not_found")
+    edge.tell_store(False)
     store = StoreStats("predictions")
     store.lookups["hit"], store.written, store.pending_items, store.pending_bytes = 7, 3, 2, 99
     store.failed("read", "timeout")
@@ -28,8 +30,24 @@ def page() -> MetricsPage:
     store.read_ns.observe(300_000)
     edge.stores.append(store)
     edge.memory = lambda: MemoryNumbers(700, 1000, 5, 2)
+    variant = edge.routes.variant("m", 3, "canary")
+    variant.requests, variant.fallbacks = 8, 2
+    edge.routes.count_unkeyed("m")
+    edge.rollouts = rollouts()
     statuses = [VersionStatus(ServableId("m", 3), VersionState.READY)]
     return MetricsPage(lambda: [stats, odd], lambda: statuses, edge)
+
+
+def rollouts() -> RolloutStats:
+    stats = RolloutStats()
+    stats.phases["m"], stats.weights["m"] = "canary", 5.0
+    stats.rolled_back("m")
+    stats.decided("m", "canary")
+    stats.took_effect("m", 120_000_000)
+    stats.dropped("m", 2)
+    stats.stalled["m"] = "a reason"
+    stats.disagreement["m"], stats.sample_ratio["m"] = 0.02, 0.5
+    return stats
 
 
 def samples() -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -116,3 +134,30 @@ def test_names_hold_their_unit() -> None:
         assert spec.name.endswith("_total") == (spec.kind == "counter")
         assert bool(spec.bounds) == (spec.kind == "histogram")
     assert len({spec.name for spec in METRICS}) == len(METRICS)
+
+
+def test_a_control_store_that_does_not_answer() -> None:
+    assert samples()["penstock_control_store_up", ()] == 0
+    text = MetricsPage(list, list, EdgeStats()).render()[0].decode()
+    assert "\npenstock_control_store_up" not in text, "there is none"
+
+
+def test_rollouts() -> None:
+    found = samples()
+    model = (("model", "m"),)
+    assert found["penstock_rollout_phase", (*model, ("phase", "canary"))] == 1
+    assert found["penstock_rollout_weight_ratio", model] == 0.05
+    assert found["penstock_rollout_rollbacks_total", model] == 1
+    assert found["penstock_rollout_decisions_total", (*model, ("phase", "canary"))] == 1
+    assert found["penstock_rollout_effect_duration_seconds_sum", model] == 0.12
+    assert found["penstock_rollout_undelivered_events_total", model] == 2
+    assert found["penstock_rollout_stalled", model] == 1
+    assert found["penstock_shadow_disagreement_ratio", model] == 0.02
+    assert found["penstock_rollout_sample_ratio_p_value", model] == 0.5
+
+
+def test_a_process_that_decides_for_a_model_no_longer_tells_no_more_of_it() -> None:
+    stats = rollouts()
+    stats.forget_counts("m")
+    assert (stats.disagreement, stats.sample_ratio) == ({}, {})
+    assert stats.phases == {"m": "canary"}
