@@ -151,7 +151,9 @@ class OnDemandMachine(RuleBasedStateMachine):
     @invariant()
     def the_budget_holds(self) -> None:
         taken = [one for one in self._all() if one.is_loaded or one.loading.is_set()]
-        assert sum(one.estimate().own_bytes for one in taken) <= BUDGET
+        assert (
+            sum(e.ram_bytes - e.guessed_bytes for e in (one.estimate() for one in taken)) <= BUDGET
+        )
         assert not hasattr(self, "manager") or self.manager.held_bytes <= BUDGET
 
     @invariant()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 
-from penstock.core.errors import InvalidArgument, LoadFailed, PenstockError
+from penstock.core.errors import InvalidArgument, LoadFailed, NotFound, PenstockError
 from penstock.core.ids import ServableId
 from penstock.core.loader import Loader
 from penstock.core.source import AspiredModel, AspiredVersion
@@ -40,6 +40,45 @@ def aspire(stored: StoredModel, make_loader: Callable[[ArtifactRef], Loader]) ->
         if version.id.version in chosen
     )
     return AspiredModel(stored.name, versions, stored.manifest.labels)
+
+
+def add_held(
+    aspired: AspiredModel,
+    sources: Sequence[StoredModel],
+    held: Collection[int],
+    make_loader: Callable[[ArtifactRef], Loader],
+) -> AspiredModel:
+    """What should serve, and the versions that are held beside it.
+
+    Law: nothing else changes; a held version that is not stored is an error of its own.
+
+    Args:
+        aspired: as the version policy says.
+        sources: where held versions are looked for, in turn.
+        held: their numbers.
+        make_loader: as for ``aspire``.
+    """
+    missing = sorted(frozenset(held).difference(one.id.version for one in aspired.versions))
+    if not missing:
+        return aspired
+    there = {one.id.version: one for stored in reversed(sources) for one in stored.versions}
+    added = (
+        _aspire_version(there[number], make_loader)
+        if number in there
+        else _not_stored(ServableId(aspired.name, number), there)
+        for number in missing
+    )
+    versions = sorted((*aspired.versions, *added), key=lambda one: one.id.version)
+    return msgspec.structs.replace(aspired, versions=tuple(versions))
+
+
+def only_held(stored: StoredModel, held: Collection[int]) -> frozenset[int]:
+    """Of the held versions those that the version policy does not choose."""
+    try:
+        chosen = choose_versions(stored.manifest.version_policy, _numbers(stored))
+    except PenstockError:
+        return frozenset()
+    return frozenset(held).difference(chosen)
 
 
 def unservable(name: str, error: PenstockError) -> AspiredModel:
@@ -78,6 +117,14 @@ def check_model_name(name: str) -> None:
 
 def _numbers(stored: StoredModel) -> list[int]:
     return [version.id.version for version in stored.versions]
+
+
+def _not_stored(version: ServableId, there: Collection[int]) -> AspiredVersion:
+    known = ", ".join(map(str, sorted(there))) or "none"
+    error = NotFound(
+        f"{version}: a route wants it, and it is not stored; versions that are: {known}"
+    )
+    return AspiredVersion(version, "", error=error)
 
 
 def _aspire_version(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -12,12 +12,15 @@ from penstock.core.clock import Clock
 from penstock.core.deadline import Deadline
 from penstock.core.errors import DeadlineExceeded, LoadFailed, NotReady, Overloaded
 from penstock.core.messages import InferRequest
+from penstock.core.status import VersionState
 from penstock.lifecycle.backoff import Backoff
 from penstock.lifecycle.handle import ServableHandle
 from penstock.lifecycle.harness import LoaderHarness
 from penstock.lifecycle.manager import Manager
 from penstock.lifecycle.stream import Stream
 from penstock.repository.manifest import Queue
+
+_COMING: Final = (VersionState.NEW, VersionState.LOADING)
 
 
 class OnDemandOptions(msgspec.Struct, frozen=True):
@@ -117,7 +120,7 @@ class OnDemand:
             try:
                 return self._manager.handle(request.model, request.choice)
             except NotReady as why_not:
-                self._check_failures(request.model)
+                self._check_failures(request)
                 self._check_deadline(request)
                 handle = await self._brought(request, self._join(request, why_not))
             if handle is not None:
@@ -130,7 +133,7 @@ class OnDemand:
             await self._wait(request, bringing)
             handle = self._manager.handle(name, request.choice)
         except NotReady:
-            self._check_failures(name)
+            self._check_failures(request)
             if stream.is_loaded() and stream.is_demanded:
                 raise
             return None
@@ -140,14 +143,17 @@ class OnDemand:
         finally:
             self._leave(request, bringing)
 
-    def _check_failures(self, name: str) -> None:
+    def _check_failures(self, request: InferRequest) -> None:
         """Refuse a request for a model that failed a moment ago; else let it be tried again.
+
+        A version that failed is no reason while another one that may answer is on its way.
 
         Raises:
             LoadFailed: it is too early to try again.
         """
+        name = request.model
         failures = self._manager.failures(name)
-        if not failures:
+        if not failures or self._is_on_its_way(request):
             return
         left_s = self._backoff.left_s(name, failures, self._clock.monotonic_ns())
         if left_s > 0:
@@ -156,6 +162,14 @@ class OnDemand:
             raise LoadFailed(text, retryable=True, retry_after_s=left_s)
         self._backoff.tried_again(name)
         self._manager.retry_failed(name)
+
+    def _is_on_its_way(self, request: InferRequest) -> bool:
+        """Whether a version that would do for a request is being loaded, or waits for that."""
+        version = request.choice.version
+        return any(
+            status.state in _COMING and version in (None, status.id.version)
+            for status in self._manager.statuses(request.model)
+        )
 
     def _join(self, request: InferRequest, why_not: NotReady) -> _Bringing:
         """Wait with the others for this model; the first one has it loaded.

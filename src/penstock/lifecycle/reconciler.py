@@ -54,6 +54,7 @@ class Reconciler:
         me: this process.
         apply: makes a change true here; what it raises is that change's error.
         options: how it works.
+        tell_up: told whether the store answers: with ``begin``, and whenever that has changed.
 
     Concurrency: the event loop's thread only. The constructor starts nothing.
     """
@@ -64,11 +65,13 @@ class Reconciler:
         me: ServingProcess,
         apply: Apply,
         options: ReconcilerOptions | None = None,
+        tell_up: Callable[[bool], None] = lambda is_up: None,
     ) -> None:
         self._store = store
         self._me = me
         self._apply = apply
         self._options = options or ReconcilerOptions()
+        self._tell_up = tell_up
         self._desired: dict[str, Change] = {}
         self._done: dict[str, Outcome] = {}
         self._unreported: dict[str, Outcome] = {}
@@ -97,6 +100,7 @@ class Reconciler:
             StoreError: the store cannot be asked.
         """
         self._begun = await self._store.desired()
+        self._tell_up(True)
         self._take(self._begun)
         self._runner = asyncio.create_task(self._run(), name="control")
         return self._begun
@@ -119,7 +123,9 @@ class Reconciler:
         if self._workers:
             await asyncio.wait([*self._workers.values()])
 
-    async def order(self, subject: str, to: Next, *, who: str, why: str) -> None:
+    async def order(
+        self, subject: str, to: Next, *, who: str, why: str, may_undo: bool = True
+    ) -> None:
         """Change what should be, and wait until every live process has dealt with it.
 
         Where it fails in one of them it is taken back in all, and that is waited for, too. A
@@ -130,13 +136,14 @@ class Reconciler:
             to: asked again where another change came between.
             who: who asks.
             why: for what reason.
+            may_undo: False: where it fails in one process, it stays for the others.
 
         Raises:
             PenstockError: the first error of a process that could not apply it.
             StoreError: the change could not be written down, or nobody knows what became of it.
             asyncio.CancelledError: the caller went away; the order goes on.
         """
-        work = self._order(subject, to, who, why)
+        work = self._order(Wish(subject, None, who, why), to, may_undo=may_undo)
         task = asyncio.create_task(work, name=f"order {subject}")
         self._orders.add(task)
         task.add_done_callback(self._orders.discard)
@@ -158,18 +165,22 @@ class Reconciler:
 
     # Orders
 
-    async def _order(self, subject: str, to: Next, who: str, why: str) -> None:
-        before, revision = await self._write(subject, to, who, why)
+    async def _order(self, asked: Wish, to: Next, *, may_undo: bool) -> None:
+        subject = asked.subject
+        before, revision = await self._write(asked, to)
         failed = [one for one in await self._wait(subject, revision) if one.outcome.error]
         if not failed:
             await self._check_not_undone(subject, revision)
             return
-        _log.warning("change %d of %s is taken back: %s", revision, subject, _told(failed))
-        value = self._last_good(before)
-        wish = Wish(subject, value, who, f"change {revision} failed", undoes=revision)
-        undone = await self._store.change(wish, expected=revision)
-        if undone is not None:
-            await self._wait(subject, undone)
+        if may_undo:
+            _log.warning("change %d of %s is taken back: %s", revision, subject, _told(failed))
+            value, why = self._last_good(before), f"change {revision} failed"
+            wish = Wish(subject, value, asked.who, why, undoes=revision)
+            undone = await self._store.change(wish, expected=revision)
+            if undone is not None:
+                await self._wait(subject, undone)
+        else:
+            _log.error("change %d of %s is not followed by %s", revision, subject, _told(failed))
         first = failed[0].outcome
         raise named_error(first.error, first.message, LoadFailed)
 
@@ -180,13 +191,14 @@ class Reconciler:
         if last.undoes == revision:
             raise LoadFailed(last.why)
 
-    async def _write(self, subject: str, to: Next, who: str, why: str) -> tuple[Change, int]:
+    async def _write(self, asked: Wish, to: Next) -> tuple[Change, int]:
         """Write a change down; the change before it, and its revision."""
+        subject = asked.subject
         while True:
             self._check_open()
             self._take(await self._store.desired(self._revision))
             before = self._desired.get(subject) or Change(0, subject, None)
-            wish = Wish(subject, to(before.value), who, why)
+            wish = Wish(subject, to(before.value), asked.who, asked.why)
             revision = await self._store.change(wish, expected=before.revision)
             if revision is not None:
                 self._kick.set()
@@ -289,6 +301,9 @@ class Reconciler:
         try:
             await self._apply(change)
         except PenstockError as error:
+            _log.warning(
+                "change %d of %s fails here: %s", change.revision, change.subject, error.message
+            )
             return error
         except Exception:  # noqa: BLE001  # a bug of ours must not end the following
             _log.exception("change %d of %s could not be applied", change.revision, change.subject)
@@ -330,12 +345,14 @@ class Reconciler:
         if not self._fault:
             _log.error("changes are refused, what is served stays as it is: %s", why)
             self._broken_at_s = asyncio.get_running_loop().time()
+            self._tell_up(False)
         self._fault = why
         self._tell()
 
     def _mend(self) -> None:
         if self._fault:
             _log.info("the control store answers again")
+            self._tell_up(True)
         self._fault = ""
 
 
@@ -355,4 +372,9 @@ def _outcome(change: Change, error: PenstockError | None) -> Outcome:
 
 
 def _told(failed: list[Standing]) -> str:
-    return "; ".join(f"process {one.process.number}: {one.outcome.message}" for one in failed)
+    return "; ".join(f"{_name(one.process)}: {one.outcome.message}" for one in failed)
+
+
+def _name(process: ServingProcess) -> str:
+    """A process as a log of many servers may call it."""
+    return f"process {process.number}" + (f" at {process.host}" if process.host else "")

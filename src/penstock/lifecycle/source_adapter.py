@@ -5,18 +5,26 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 from weakref import WeakValueDictionary
 
 import msgspec
 
-from penstock.core.errors import FailedPrecondition, LoadFailed, PenstockError
+from penstock.core.errors import FailedPrecondition, LoadFailed, NotFound, PenstockError
 from penstock.core.loader import Loader
-from penstock.core.source import AspiredModel, Target
+from penstock.core.source import AspiredModel
 from penstock.core.status import VersionState, VersionStatus
-from penstock.lifecycle.aspiration import aspire, check_model_name, override_manifest, unservable
+from penstock.lifecycle.aspiration import (
+    add_held,
+    aspire,
+    check_model_name,
+    only_held,
+    override_manifest,
+    unservable,
+)
+from penstock.lifecycle.managed_target import ManagedTarget
 from penstock.lifecycle.model_index import IndexRow, build_index
-from penstock.lifecycle.stream import Stream
+from penstock.lifecycle.tasks import Tasks
 from penstock.repository.artifact import ArtifactRef, StoredModel
 from penstock.repository.manifest import Manifest
 
@@ -32,40 +40,19 @@ Override: TypeAlias = "Callable[[Manifest], Manifest]"
 """Makes of the stored manifest the one to serve with; raises ConfigError where it cannot."""
 
 
-class ManagedTarget(Target[AspiredModel], Protocol):
-    """What ModelControl needs of the Manager."""
+class _Wanted(NamedTuple):
+    """One model that should serve.
 
-    def retry_failed(self, name: str) -> None:
-        """Try what has failed of this model once more."""
-        ...
+    Attributes:
+        aspired: what the Manager is told.
+        stored: what that was made of, its manifest the one it is served with; None: it is an
+            error, and nothing of it is known.
+        held: the versions that were held then.
+    """
 
-    def demand(self, name: str, *, is_urgent: bool = False) -> Stream | None:
-        """Want a model that is loaded on demand in memory; None: it is not loaded so."""
-        ...
-
-    def forgo(self, stream: Stream) -> None:
-        """Pay back what ``demand`` gave."""
-        ...
-
-    def statuses(self, name: str | None = None) -> list[VersionStatus]:
-        """Every version of this model, or of all."""
-        ...
-
-    def failures(self, name: str) -> list[VersionStatus]:
-        """The aspired versions of this model that have failed."""
-        ...
-
-    def ready_versions(self, name: str) -> list[int]:
-        """The versions of this model that answer."""
-        ...
-
-    async def wait_loaded(self, names: Iterable[str] | None = None) -> None:
-        """Wait until every aspired version is ready or has failed."""
-        ...
-
-    async def wait_settled(self, names: Iterable[str] | None = None) -> None:
-        """Wait until, besides, nothing is left to be unloaded."""
-        ...
+    aspired: AspiredModel
+    stored: StoredModel | None = None
+    held: frozenset[int] = frozenset()
 
 
 class ModelControl:
@@ -75,6 +62,8 @@ class ModelControl:
     In the mode ``explicit`` nothing is, until it is asked for by ``load``; what then changes on
     disk takes effect at the next ``load``. With ``on_demand``, what is aspired is loaded when it
     is asked for, by a request or by ``load``, unless its manifest says ``keep_loaded``.
+
+    Law: of a model that should serve, the versions that are held should, too, in every mode.
 
     Args:
         target: the Manager.
@@ -109,7 +98,9 @@ class ModelControl:
         self._on_demand = on_demand
         self._scan_lock = asyncio.Lock()
         self._stored: dict[str, StoredModel] = {}
-        self._wanted: dict[str, AspiredModel] = {}
+        self._wanted: dict[str, _Wanted] = {}
+        self._held: dict[str, frozenset[int]] = {}
+        self._tasks = Tasks()
         self._outcomes: dict[str, list[VersionStatus]] = {}
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -119,8 +110,29 @@ class ModelControl:
         if self._mode == "explicit":
             self._want_initial()
         else:
-            self._wanted = {model.name: self._aspire(model) for model in models}
+            self._wanted = {model.name: self._want_stored(model) for model in models}
         self._tell()
+
+    def hold(self, name: str, versions: frozenset[int]) -> None:
+        """Let these versions of a model serve beside those that its version policy chooses.
+
+        It holds as long as the model should serve at all, and again when it should once more. A
+        version that is not stored is the only one to fail: its status says so. In the modes
+        ``explicit`` and ``none``, where nobody looks for it, what is stored is looked at once.
+
+        Args:
+            name: the model's name, known or not.
+            versions: all that are held of it from now on; what is not among them is let go.
+        """
+        if versions == self._held.get(name, frozenset()):
+            return
+        self._held[name] = versions
+        if not versions:
+            del self._held[name]
+        self._want_again(name)
+        is_unwatched = self._mode != "watch" and self._scan is not None
+        if is_unwatched and name in self._wanted and not self._has_all(name, versions):
+            self._tasks.spawn(self._look_for(name), f"look for held versions of {name}")
 
     def resume(self, loaded: Mapping[str, Override | None], unloaded: Iterable[str] = ()) -> None:
         """Begin where another process has ended: what was ordered by hand wins over the initial
@@ -157,16 +169,16 @@ class ModelControl:
         self.check_request(name)
         async with self._lock(name):
             await self._look()
-            aspired = self._find(name, override)
+            wanted = self._find(name, override)
             before = self._wanted.get(name)
             had_failed = bool(self._target.failures(name))
-            self._wanted[name] = aspired
+            self._wanted[name] = wanted
             self._outcomes.pop(name, None)
             self._tell()
             if had_failed:
                 self._target.retry_failed(name)
             await self._wait_loaded(name)
-            if (error := self._failure(aspired)) is not None:
+            if (error := self._failure(wanted)) is not None:
                 self._restore(name, before)
                 raise error
 
@@ -199,8 +211,8 @@ class ModelControl:
 
     def failure(self, name: str) -> LoadFailed | None:
         """Why a model that should serve does not, or not yet; None: it does, or should not."""
-        aspired = self._wanted.get(name)
-        return None if aspired is None or aspired.on_demand else self._failure(aspired)
+        wanted = self._wanted.get(name)
+        return None if wanted is None or wanted.aspired.on_demand else self._failure(wanted)
 
     def index(self) -> list[IndexRow]:
         """Everything stored and everything loaded, by name and version."""
@@ -245,10 +257,27 @@ class ModelControl:
             stored = self._stored.get(name)
             if stored is None or stored.error is None:  # that one was logged when it was told
                 _log.error("%s", error.message)
-            self._wanted[name] = unservable(name, error)
+            self._wanted[name] = _Wanted(unservable(name, error))
+
+    def _want_again(self, name: str) -> None:
+        """Other versions of a model are held now; what is served of the others stays as it is."""
+        wanted = self._wanted.get(name)
+        if wanted is not None and wanted.stored is not None:
+            self._wanted[name] = self._want_stored(wanted.stored)
+            self._tell()
+
+    def _has_all(self, name: str, versions: frozenset[int]) -> bool:
+        """Whether these versions were stored when that was last looked at."""
+        stored = self._stored.get(name)
+        return stored is not None and versions <= {one.id.version for one in stored.versions}
+
+    async def _look_for(self, name: str) -> None:
+        """Look at what is stored for versions that are held."""
+        await self._look()
+        self._want_again(name)
 
     def _tell(self) -> None:
-        self._target.set_aspired(list(self._wanted.values()))
+        self._target.set_aspired([wanted.aspired for wanted in self._wanted.values()])
 
     def check_request(self, name: str) -> None:
         """Refuse a load or unload by hand that can never be.
@@ -279,7 +308,7 @@ class ModelControl:
             async with self._scan_lock:
                 self._remember(await self._scan())
 
-    def _find(self, name: str, override: Override | None) -> AspiredModel:
+    def _find(self, name: str, override: Override | None) -> _Wanted:
         """What should serve of a stored model.
 
         Raises:
@@ -296,15 +325,19 @@ class ModelControl:
             chosen = stored if manifest is None else override_manifest(stored, manifest)
         except PenstockError as error:
             raise LoadFailed(f"failed to load '{name}', {error.message}") from error
-        aspired = self._aspire(chosen)
-        if not aspired.versions:
+        wanted = self._want_stored(chosen)
+        if all(isinstance(one.error, NotFound) for one in wanted.aspired.versions):
             raise LoadFailed(f"failed to load '{name}', no version is available")
-        return aspired
+        return wanted
 
-    def _aspire(self, stored: StoredModel) -> AspiredModel:
-        on_demand = self._on_demand and not stored.manifest.keep_loaded
+    def _want_stored(self, stored: StoredModel) -> _Wanted:
+        """What should serve of a model, what is held of it included."""
+        held = self._held.get(stored.name, frozenset[int]())
+        newer = self._stored.get(stored.name, stored)
         aspired = aspire(stored, self._make_loader)
-        return msgspec.structs.replace(aspired, on_demand=on_demand)
+        aspired = add_held(aspired, (stored, newer), held, self._make_loader)
+        on_demand = self._on_demand and not stored.manifest.keep_loaded
+        return _Wanted(msgspec.structs.replace(aspired, on_demand=on_demand), stored, held)
 
     async def _wait_loaded(self, name: str) -> None:
         """Wait until a model is loaded or has failed, whether it is loaded on demand or always."""
@@ -315,25 +348,35 @@ class ModelControl:
             if demanded is not None:
                 self._target.forgo(demanded)
 
-    def _failure(self, aspired: AspiredModel) -> LoadFailed | None:
-        """Why a load that has ended is no success; None: it is one."""
-        ready = self._target.ready_versions(aspired.name)
+    def _failure(self, wanted: _Wanted) -> LoadFailed | None:
+        """Why a load that has ended is no success; None: it is one.
+
+        A version that is there only because it is held is not what was asked for.
+        """
+        aspired, name = wanted.aspired, wanted.aspired.name
+        ready, beside = self._target.ready_versions(name), frozenset[int]()
+        if wanted.stored is not None:
+            beside = only_held(wanted.stored, self._held.get(name, ()))
         reasons = [
-            f"version {one.id.version}: {one.reason}" for one in self._target.failures(aspired.name)
+            f"version {one.id.version}: {one.reason}"
+            for one in self._target.failures(name)
+            if one.id.version not in beside
         ] or [
             f"version {one.id.version}: it was unloaded meanwhile"
             for one in aspired.versions
-            if one.id.version not in ready
+            if one.id.version not in ready and one.id.version not in beside
         ]
         if not reasons:
             return None
-        return LoadFailed(f"failed to load '{aspired.name}', {'; '.join(reasons)}")
+        return LoadFailed(f"failed to load '{name}', {'; '.join(reasons)}")
 
-    def _restore(self, name: str, before: AspiredModel | None) -> None:
+    def _restore(self, name: str, before: _Wanted | None) -> None:
         """Want what was wanted before, and remember what became of the attempt."""
         if before is None:
             del self._wanted[name]
             self._outcomes[name] = self._target.failures(name)
-        else:
+        elif before.stored is None or before.held == self._held.get(name, frozenset()):
             self._wanted[name] = before
+        else:
+            self._wanted[name] = self._want_stored(before.stored)
         self._tell()

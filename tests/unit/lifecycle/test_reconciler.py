@@ -11,6 +11,7 @@ import pytest
 
 from penstock.core.errors import (
     ConfigError,
+    InvalidArgument,
     InvalidInput,
     LoadFailed,
     NotReady,
@@ -129,6 +130,38 @@ async def test_orders_are_refused_while_the_store_is_broken(store: FakeControlSt
         store.fault = None
         await two.order("y")
         assert one.diary == two.diary == [("model/m", "y")]
+
+
+async def test_somebody_is_told_whether_the_store_answers(store: FakeControlStore) -> None:
+    told: list[bool] = []
+    news = asyncio.Event()
+
+    async def apply(change: Change) -> None:
+        del change
+
+    def tell(is_up: bool) -> None:
+        told.append(is_up)
+        news.set()
+
+    reconciler = Reconciler(store, ServingProcess("one", 1), apply, AT_ONCE, tell_up=tell)
+
+    async def all_told(*expected: bool) -> None:
+        async with asyncio.timeout(10):
+            while told != [*expected]:
+                news.clear()
+                await news.wait()
+
+    await reconciler.begin()
+    await reconciler.follow({})
+    assert told == [True]
+    store.fault = StoreError("gone")
+    await all_told(True, False)
+    store.fault = StoreError("gone in another way")
+    for _ in range(20):
+        await asyncio.sleep(0)
+    store.fault = None
+    await all_told(True, False, True)
+    await reconciler.close()
 
 
 async def test_a_store_that_breaks_under_an_order_leaves_its_end_unknown(
@@ -263,3 +296,26 @@ async def test_many_orders_at_once_are_all_done(tmp_path: Path) -> None:
     assert len(process.diary) == 150
     await process.reconciler.close()
     await real.close()
+
+
+async def test_what_may_not_be_undone_stays_for_those_who_could_follow(
+    store: FakeControlStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(store, 2) as (one, two):
+        await one.order("before", "route/m")
+        two.error = InvalidArgument("it cannot be read here")
+        with pytest.raises(InvalidArgument, match="cannot be read here"):
+            await asyncio.wait_for(
+                one.reconciler.order(
+                    "route/m", lambda _: "rolled back", who="ann", why="abort", may_undo=False
+                ),
+                20,
+            )
+        assert one.diary[-1] == ("route/m", "rolled back")
+        assert two.diary == [("route/m", "before")]
+        assert [(c.value, c.undoes) for c in store.changes] == [("before", 0), ("rolled back", 0)]
+        assert "change 2 of route/m is not followed by process 2" in caplog.text
+        assert "change 2 of route/m fails here: it cannot be read here" in caplog.text
+        two.error = None
+        await one.order("next", "route/m")
+        assert one.diary[-1] == two.diary[-1] == ("route/m", "next")

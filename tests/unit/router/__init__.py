@@ -1,0 +1,1 @@
+"""The router: which version answers, who is copied, what is counted."""
