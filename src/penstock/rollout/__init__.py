@@ -1,0 +1,1 @@
+"""Rollouts: which version should answer next, decided on evidence, and experiments."""
