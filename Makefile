@@ -6,7 +6,7 @@ STAMP := .venv/.stamp
 FRAMEWORKS := .venv-frameworks
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-digits serve packages test test-frameworks test-slow lint types bench docs
+.PHONY: help setup demo demo-digits demo-rollout serve packages test test-frameworks test-slow lint types bench docs
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 20
@@ -14,7 +14,7 @@ help:  ## list the targets
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[onnx,image,otel,redis,tweet-sentiment]' --group dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[onnx,image,otel,postgres,redis,tweet-sentiment]' --group dev
 	touch $@
 
 setup: $(STAMP)  ## make .venv with Penstock, its extras and the tools of its developers
@@ -25,14 +25,17 @@ demo: $(STAMP)  ## run the tweet sentiment service on its archive: inferences, a
 demo-digits: $(STAMP)  ## serve two models of digits and ask them over REST and gRPC
 	$(BIN)/python examples/digits/demo.py
 
+demo-rollout: $(STAMP)  ## promote a better model and roll a broken one back, under load
+	$(BIN)/python -m examples.rollouts.demo
+
 serve: $(STAMP)  ## serve the models of this repository on 8080 (REST) and 8081 (gRPC)
 	$(BIN)/penstock serve models
 
 packages:
-	tools/debian_packages.sh redis-server chromium libnghttp2-14
+	tools/debian_packages.sh redis-server postgresql chromium libnghttp2-14
 
-test: $(STAMP) packages  ## all tests but the slow ones; installs redis-server and chromium if missing
-	$(BIN)/python -m pytest -m "not slow" -n 2
+test: $(STAMP) packages  ## all tests but the slow ones; installs redis-server, postgresql and chromium if missing
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 $(FRAMEWORKS)/.stamp: pyproject.toml constraints.txt constraints-frameworks.txt
 	test -x $(FRAMEWORKS)/bin/python || $(PYTHON) -m venv $(FRAMEWORKS)
@@ -70,6 +73,10 @@ bench: $(STAMP)  ## all arms side by side: needs the peers' environments, takes 
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.swaps
 	$(BIN)/python -m benchmarks.micro_path
+	$(BIN)/python -m benchmarks.routing
+	$(BIN)/python -m benchmarks.shadow
+	$(BIN)/python -m benchmarks.rollouts
+	$(BIN)/python -m benchmarks.control_store
 	$(BIN)/python -m benchmarks.decisions
 	$(BIN)/python -m benchmarks.store
 	$(BIN)/python -m benchmarks.packages

@@ -17,12 +17,15 @@ STOP_TIMEOUT_S = 10.0
 
 
 @contextlib.contextmanager
-def serving(paths: Sequence[Path], models: Sequence[str]) -> Iterator[tuple[str, str]]:
+def serving(
+    paths: Sequence[Path], models: Sequence[str], options: Sequence[str] = ()
+) -> Iterator[tuple[str, str]]:
     """Serve models on free ports; end it by SIGTERM. Its log is shown if anything fails.
 
     Args:
         paths: the folders to serve.
         models: wait until these are ready; ``name`` or ``name/versions/label``.
+        options: further options of ``penstock serve``.
 
     Yields:
         the URL of REST and the address of gRPC.
@@ -32,7 +35,7 @@ def serving(paths: Sequence[Path], models: Sequence[str]) -> Iterator[tuple[str,
     """
     http_port, grpc_port = _free_ports()
     command = [str(Path(sys.executable).with_name("penstock")), "serve", *map(str, paths)]
-    command += ["--http-port", str(http_port), "--grpc-port", str(grpc_port)]
+    command += ["--http-port", str(http_port), "--grpc-port", str(grpc_port), *options]
     url = f"http://127.0.0.1:{http_port}"
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)

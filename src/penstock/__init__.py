@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from penstock.app.embedded import Models, serving
+    from penstock.app.rollout_client import RolloutClient
     from penstock.core.errors import InvalidInput, PenstockError
     from penstock.core.model import Model, ModelClient, ModelContext, Rows
 
@@ -20,6 +21,7 @@ __all__ = [
     "ModelContext",
     "Models",
     "PenstockError",
+    "RolloutClient",
     "Rows",
     "serving",
 ]
@@ -29,6 +31,7 @@ _WHERE = {
     "InvalidInput": "penstock.core.errors",
     "PenstockError": "penstock.core.errors",
     "Models": "penstock.app.embedded",
+    "RolloutClient": "penstock.app.rollout_client",
     "serving": "penstock.app.embedded",
 }
 

@@ -15,6 +15,7 @@ def test_the_public_names() -> None:
         "ModelContext",
         "Models",
         "PenstockError",
+        "RolloutClient",
         "Rows",
         "serving",
     ]

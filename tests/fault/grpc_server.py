@@ -16,6 +16,7 @@ from typing import Any
 import uvloop
 
 from penstock.dialects.open_inference.grpc_wire import Buffer
+from penstock.router.route_table import HeaderNames
 from penstock.server.grpc_api.call import Call, GrpcOptions
 from penstock.server.grpc_http2.library import require_library
 from penstock.server.grpc_http2.limits import Http2Limits
@@ -88,6 +89,7 @@ class Methods:
             },
             streaming={"/t/Each": self.each, "/t/First": self.first},
             health=SimpleNamespace(start=lambda: None, stop=lambda: None),
+            headers=HeaderNames(),
         )
 
 

@@ -90,6 +90,7 @@ def test_a_model_that_answers_too_few_rows(server: Live) -> None:
     assert server.text_answer("wrong_rows", "a") == ["a"]
 
 
+@pytest.mark.timed
 def test_a_request_beyond_its_time_is_given_up_and_its_neighbour_answered(server: Live) -> None:
     with busy(server, 0.6) as neighbour:
         started = time.monotonic()

@@ -299,6 +299,7 @@ def test_wrong_settings(rest: Rest, path: str, body: bytes) -> None:
     check_alive(rest)
 
 
+@pytest.mark.timed
 def test_a_body_that_is_sent_too_slowly(server: Live) -> None:
     body = json.dumps(GOOD).encode()
     head = (

@@ -91,6 +91,7 @@ def test_a_process_comes_again_only_when_it_knows_what_is_desired(server: Fleet)
     assert not [text for _, text in clients.failures if text[:3].isdigit()]
 
 
+@pytest.mark.timed
 def test_a_corrupt_store(server: Fleet) -> None:
     folder = server.folder()
     with Steady(server, "m") as clients:
@@ -121,6 +122,7 @@ def test_a_full_disk(server: Fleet) -> None:
     assert {text[:3] for _, text in clients.failures} <= {"404", "503"}
 
 
+@pytest.mark.timed
 def test_a_drain_does_not_wait_for_a_locked_store(server: Fleet) -> None:
     """Who asks whether it is ready must know at once that it ends."""
     with server.each() as connections, held(server.folder() / "control.db", "writes"):

@@ -33,7 +33,7 @@ from tests.fault.http2_client import (
 )
 from tests.interop.live import eventually
 
-pytestmark = pytest.mark.fault
+pytestmark = [pytest.mark.fault, pytest.mark.timed]  # a neighbour is held to a time in each
 
 MIB = 1024 * 1024
 LIMITS = {
@@ -392,7 +392,7 @@ def test_a_packed_message_holds_up_nobody(server_without_limits: GrpcProcess) ->
             client.send(DataFrame(1, packed[start : start + 16_000]))
         client.send(DataFrame(1, b"", flags=["END_STREAM"]))
         assert client.answer(1).body == b"%d" % (400 * MIB)
-    assert other.slowest_s < 0.25
+    assert other.slowest_s < 0.5
 
 
 def test_a_message_over_the_limit_is_refused_by_its_length(server: GrpcProcess) -> None:

@@ -42,6 +42,7 @@ async def test_it_computes_and_leaves_nothing_behind(tmp_path: Path) -> None:
     await until(lambda: set(psutil.Process().children(recursive=True)) <= before)
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize(("do", "why"), [("exit", "status 7"), ("kill", "SIGKILL")])
 async def test_a_death_fails_its_batch_at_once_and_another_worker_comes(
     tmp_path: Path, do: str, why: str

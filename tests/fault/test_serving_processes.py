@@ -49,6 +49,36 @@ def test_all_serve_on_one_port_and_say_so_once(tmp_path: Path, models: Path) -> 
     assert "Traceback" not in server.log_text()
 
 
+def test_who_was_answered_once_is_refused_by_none(tmp_path: Path) -> None:
+    """One process has its model long before the other."""
+    save_python(
+        tmp_path / "models" / "late" / "1" / "model.py",
+        PYTHON_MODELS["echo_any"].replace("class", "import time, pathlib\n\nclass", 1)
+        + f"""
+    def load(self, context):
+        try:
+            pathlib.Path({str(tmp_path / "first")!r}).touch(exist_ok=False)
+        except FileExistsError:
+            time.sleep(2)
+""",
+    )
+    server = Fleet([tmp_path / "models"], *HTTP_ONLY, folder=tmp_path)
+    try:
+        eventually(lambda: _status(server) == 200, 30)
+        assert {_status(server) for _ in range(200)} == {200}
+    finally:
+        server.stop()
+
+
+def _status(server: Fleet) -> int:
+    """What a new connection is told; 0: there is none."""
+    try:
+        with server.rest(10) as rest:
+            return rest.infer("late", text_input("a")).status
+    except OSError:
+        return 0
+
+
 def test_a_killed_process_takes_only_its_own_connections(tmp_path: Path, models: Path) -> None:
     arguments = (*EXPLICIT, *HTTP_ONLY)
     with Fleet([models], *arguments, folder=tmp_path) as server:
@@ -151,6 +181,7 @@ def test_a_swap_under_load_fails_no_request(tmp_path: Path, models: Path) -> Non
         assert set(clients.answers) == {"a-v1", "a-v2"}
 
 
+@pytest.mark.timed
 def test_loads_and_unloads_from_anywhere_hold_everywhere(tmp_path: Path, models: Path) -> None:
     choice = random.Random(7)
     with Fleet([models], *EXPLICIT, *HTTP_ONLY, folder=tmp_path, workers=3) as server:
@@ -223,6 +254,7 @@ def test_log_and_trace_settings_are_those_of_all(tmp_path: Path, models: Path) -
         } == {1}
 
 
+@pytest.mark.timed
 def test_numbers_are_those_of_all(tmp_path: Path, models: Path) -> None:
     with Fleet([models], *HTTP_ONLY, folder=tmp_path) as server, server.each() as connections:
         for rest in connections.values():
@@ -296,7 +328,7 @@ def test_a_port_that_another_server_shares_among_its_own(tmp_path: Path, models:
         (["nothing-there"], "nothing-there"),
         (["models", "--workers", "0"], "processes"),
         (["models", "--workers", "few"], "processes"),
-        (["models", "--set", "control_store=redis://there"], "control_store"),
+        (["models", "--set", "control_store=etcd://there"], "control_store"),
         (["models", "--set", "control_store=sqlite:///models/who"], "control_store"),
     ],
 )

@@ -22,6 +22,7 @@ from penstock.app.settings import (
     Settings,
 )
 from penstock.app.shared_workers import WORKERS, SharedWorkers
+from penstock.app.traffic import Permits, ProcessTraffic
 from penstock.core.clock import Clock, SystemClock
 from penstock.core.daemon_thread import on_daemon_thread
 from penstock.core.errors import ConfigError
@@ -36,6 +37,7 @@ from penstock.lifecycle.transition_policy import TRANSITION_POLICIES
 from penstock.repository.artifact import ArtifactRef, StoredModel
 from penstock.repository.package_options import PackageIntake
 from penstock.repository.package_ref import PackageRef
+from penstock.router.route_table import RouteTable
 from penstock.router.router import Router
 from penstock.runtime.blocking_client import BlockingClient
 from penstock.server.http import HttpApp
@@ -61,6 +63,7 @@ class Assembly:
         api: everything but inference, made when it is first asked for.
         http_app: the ASGI application.
         workers: the worker processes of the models.
+        traffic: the routes, rollouts and experiments.
     """
 
     source: ModelSource
@@ -69,6 +72,14 @@ class Assembly:
     api: Callable[[], Api]
     http_app: HttpApp
     workers: SharedWorkers
+    traffic: ProcessTraffic
+
+    async def end(self) -> None:
+        """When the last request is answered: end the workers, close the stores of the traffic."""
+        try:
+            await self.workers.close()
+        finally:
+            await self.traffic.close()
 
 
 class _LateClient:
@@ -112,13 +123,9 @@ def build(
     )
     make_loader = _loader_maker(settings, client, workers, stats, edge, clock)
     manager, control, on_demand = _manage(settings, make_loader, source.scan, clock)
-    edge.memory = lambda: MemoryNumbers(
-        manager.held_bytes,
-        settings.memory.budget_bytes,
-        manager.num_evictions,
-        0 if on_demand is None else on_demand.num_waiting,
-    )
-    router = Router(manager, on_demand)
+    edge.memory = _memory_numbers(settings.memory, manager, on_demand)
+    table = RouteTable(edge.routes)
+    router = Router(manager, on_demand, table, clock)
     client.target = router
     service = ModelService(
         router=router,
@@ -129,6 +136,10 @@ def build(
         clock=clock,
         on_demand=on_demand,
     )
+    service.routes = table
+    permits = Permits(settings.shadow_comparisons, settings.outbound_hosts)
+    traffic = ProcessTraffic(table, control, service, router, permits)
+    service.traffic = traffic
 
     @functools.cache
     def api() -> Api:
@@ -139,7 +150,7 @@ def build(
     if settings.telemetry.tracing:
         service.recorders.append(open_telemetry(clock))
     http_app = HttpApp(service, lambda: api().routes, settings.http.limits)
-    return Assembly(source, control, service, api, http_app, workers)
+    return Assembly(source, control, service, api, http_app, workers, traffic)
 
 
 def _num_processes(settings: Settings) -> int:
@@ -206,6 +217,18 @@ def _manage(
         on_demand=settings.memory.on_demand,
     )
     return manager, control, _on_demand(settings, manager, control, clock)
+
+
+def _memory_numbers(
+    settings: MemorySettings, manager: Manager, on_demand: OnDemand | None
+) -> Callable[[], MemoryNumbers]:
+    """Reads what the loaded models hold."""
+    return lambda: MemoryNumbers(
+        manager.held_bytes,
+        settings.budget_bytes,
+        manager.num_evictions,
+        0 if on_demand is None else on_demand.num_waiting,
+    )
 
 
 def _packaged(loader: Loader, package: PackageRef) -> Loader:

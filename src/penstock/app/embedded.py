@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from penstock.app.build import Assembly, build
 from penstock.app.load_settings import load_settings
-from penstock.app.serve import first_of, wait_loaded
+from penstock.app.serve import first_of, let_go, load_initial
 from penstock.core.deadline import Deadline
 from penstock.core.dtype import DType
 from penstock.core.errors import InvalidArgument, LoadFailed, NotFound, NotReady
@@ -24,6 +24,11 @@ from penstock.core.status import VersionState
 from penstock.core.tensor import Array, Tensor, cast_values
 from penstock.server.drain import drain
 from penstock.telemetry.logs import LevelSwitch
+
+if TYPE_CHECKING:
+    from penstock.app.processes.member import Member
+    from penstock.app.settings import Settings
+    from penstock.server.control_api.traffic_control import TrafficControl
 
 
 class Models:
@@ -107,6 +112,15 @@ class Models:
         """
         return self._service.model(model, VersionChoice.parse(label)).id.version
 
+    async def traffic(self) -> TrafficControl:
+        """Routes, rollouts and experiments of these models; gone with them, unless the setting
+        ``control_store`` names a store.
+
+        Raises:
+            StoreError: there is no place for what they need.
+        """
+        return await self._service.traffic_control()
+
 
 @asynccontextmanager
 async def serving(
@@ -132,24 +146,45 @@ async def serving(
     effective, _ = load_settings(
         config=None, environ=os.environ, flags=dict(settings or {}), flags_name="settings"
     )
-    assembly = build([os.fspath(path) for path in paths], effective, LevelSwitch())
+    member: Member | None = None
+    if effective.control_store:
+        from penstock.app.processes.member import lone_member
+
+        member = await lone_member(effective)
+    try:
+        async with _served([os.fspath(path) for path in paths], effective, member) as models:
+            yield models
+    finally:
+        if member is not None:
+            await member.leave()
+
+
+@asynccontextmanager
+async def _served(
+    paths: Sequence[str], settings: Settings, member: Member | None
+) -> AsyncIterator[Models]:
+    """As ``serving``; the member is what keeps the desired state, if anything does."""
+    assembly = build(paths, settings, LevelSwitch())
+    if member is not None:
+        await member.begin(assembly, asyncio.Event())
     source = asyncio.create_task(assembly.source.run(assembly.control), name="penstock source")
     try:
         await asyncio.sleep(0)  # the source takes its first look
         if source.done():
             source.result()  # a path is wrong
-        await first_of(wait_loaded(assembly, effective), source, asyncio.Event())
+        await first_of(load_initial(assembly, settings, member), source, asyncio.Event())
         _check_loaded(assembly)
         assembly.service.has_started = True
         yield Models(assembly)
     finally:
-        source.cancel()
-        await asyncio.gather(source, return_exceptions=True)
+        assembly.service.is_draining = True
+        await assembly.traffic.leave()
+        await let_go([source], member)
         await drain(
             assembly.service,
             stop_accepting=(),
-            timeout_s=effective.drain_timeout_s,
-            end_workers=assembly.workers.close,
+            timeout_s=settings.drain_timeout_s,
+            end_workers=assembly.end,
         )
 
 

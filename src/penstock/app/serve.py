@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from penstock.app.build import Assembly, build
 from penstock.app.settings import Settings
 from penstock.app.stop_signals import stop_event
+from penstock.core.allocator import keep_freed_memory
 from penstock.core.errors import PenstockError
 from penstock.server.drain import drain
 from penstock.server.grpc_engine import check_engine, load_engine
@@ -110,6 +111,7 @@ async def serve_on(
     Raises:
         PenstockError: see ``serve``; a StoreError where the shared state cannot be read.
     """
+    keep_freed_memory()
     telemetry = settings.telemetry
     number = 0 if member is None else member.place.process.number
     switch = configure(telemetry.log_format, telemetry.log_level, number)
@@ -143,12 +145,12 @@ async def _run(
     if source.done():
         source.result()  # a path is wrong: nothing has started yet
     try:
-        loaded = asyncio.create_task(_load(assembly, settings, member), name="initial load")
-        if member is not None and member.place.opens_late:
-            await first_of(asyncio.wait([loaded]), source, stopped)
-        opened.append(_start_http(assembly, settings, doors))
+        loaded = asyncio.create_task(load_initial(assembly, settings, member), name="initial load")
+        opens_late = member is not None and member.place.opens_late
+        if not opens_late:
+            opened.append(_start_http(assembly, settings, doors))
         await first_of(asyncio.wait([loaded], timeout=_GRPC_AFTER_S), source, stopped)
-        if server.grpc_port and not stopped.is_set():
+        if server.grpc_port and not opens_late and not stopped.is_set():
             opened.append(await _start_grpc(assembly, settings, doors))
         gc.freeze()  # what is there now stays: no later collection needs to look at it
         gc.enable()
@@ -157,6 +159,8 @@ async def _run(
             loaded.result()
             if member is not None:
                 await _all_started(member, source, stopped)
+            if opens_late and not stopped.is_set():
+                opened += await _open_late(server, doors, settings)
             assembly.service.has_started = True
         if not stopped.is_set():
             await _announce(server, member, on_ready)
@@ -166,17 +170,26 @@ async def _run(
         raise
     finally:
         assembly.service.is_draining = True  # before anything that may take its time
-        await _let_go([source, *([loaded] if loaded is not None else [])], member)
+        await assembly.traffic.leave()
+        await let_go([source, *([loaded] if loaded is not None else [])], member)
         await drain(
             assembly.service,
             stop_accepting=opened,
             timeout_s=settings.drain_timeout_s,
             is_silent=has_failed,
-            end_workers=assembly.workers.close,
+            end_workers=assembly.end,
         )
 
 
-async def _load(assembly: Assembly, settings: Settings, member: Member | None) -> None:
+async def _open_late(server: RunningServer, doors: Doors, settings: Settings) -> list[Stop]:
+    """Open every door; what stops them."""
+    opened = [_start_http(server.assembly, settings, doors)]
+    if server.grpc_port:
+        opened.append(await _start_grpc(server.assembly, settings, doors))
+    return opened
+
+
+async def load_initial(assembly: Assembly, settings: Settings, member: Member | None) -> None:
     """Everything that should be there at the start is, what was ordered meanwhile included."""
     await wait_loaded(assembly, settings)
     if member is not None:
@@ -190,7 +203,7 @@ async def wait_loaded(assembly: Assembly, settings: Settings) -> None:
     await assembly.service.manager.wait_loaded()
 
 
-async def _let_go(work: Sequence[asyncio.Task[None]], member: Member | None) -> None:
+async def let_go(work: Sequence[asyncio.Task[None]], member: Member | None) -> None:
     """Follow neither the models nor the other processes any longer."""
     for task in work:
         task.cancel()

@@ -238,8 +238,14 @@ class Settings(_Strict, frozen=True):
         drain_timeout_s: how long requests under way may take when the server stops, in seconds.
         processes: serving processes, which share the ports and the models; ``auto``: one for each
             processor.
-        control_store: where loads and unloads by hand, and the log and trace settings, are
-            kept for the next start, as ``sqlite:///control.db``; empty: nowhere.
+        control_store: where loads and unloads by hand, routes, rollouts, and the log and trace
+            settings are kept for the next start, as ``sqlite:///control.db``; as
+            ``redis://host/0`` or ``postgresql://host/database`` also for other servers; empty:
+            nowhere.
+        shadow_comparisons: functions, as ``module:function``, that a route may have a shadow's
+            answers compared with; their code runs in the server.
+        outbound_hosts: whom the plan of a rollout may have the server ask for metrics, or tell by
+            a webhook, as ``host`` or ``host:port``; empty: any host but link-local addresses.
         http: the HTTP door.
         grpc: the gRPC door.
         watch: how the repository is watched.
@@ -260,6 +266,8 @@ class Settings(_Strict, frozen=True):
     drain_timeout_s: NonNegative = 30.0
     processes: Processes = 1
     control_store: str = ""
+    shadow_comparisons: tuple[str, ...] = ()
+    outbound_hosts: tuple[str, ...] = ()
     http: HttpSettings = HttpSettings()
     grpc: GrpcSettings = GrpcSettings()
     watch: WatchSettings = WatchSettings()

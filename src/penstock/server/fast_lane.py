@@ -28,9 +28,9 @@ class InferenceApp(Refuser, Protocol):
     """What this connection needs of the application, next to ASGI."""
 
     async def infer_whole(
-        self, path: str, headers: Headers, body: bytes | memoryview
+        self, path: str, headers: Headers, body: bytes | memoryview, client: str
     ) -> Reply | None:
-        """Answer an inference request whose body is all there."""
+        """Answer an inference request whose body is all there, from a client's address."""
         ...
 
 
@@ -59,6 +59,12 @@ class FastLane(Connection):
         super().__init__(*args, **kwargs)
         self._held: list[bytes] | None = None
         self._body_timer: asyncio.TimerHandle | None = None
+        self._address = ""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A client has come."""
+        super().connection_made(transport)
+        self._address = self.client[0] if self.client else ""
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone; the rest of a body is not waited for."""
@@ -186,7 +192,8 @@ class FastLane(Connection):
     ) -> None:
         reply: Reply | None = None
         try:
-            reply = await self.app.infer_whole(url.decode("ascii"), dict(headers), body)
+            path = url.decode("ascii")
+            reply = await self.app.infer_whole(path, dict(headers), body, self._address)
             if self.flow.write_paused and not cycle.disconnected:
                 await self.flow.drain()
         finally:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -96,7 +96,8 @@ class HttpApp:
             watch.body_complete()
             method: str = scope["method"]
             method = _METHODS.get(method, method)
-            reply = await self._whole(method, scope["path"], headers, body, started_ns)
+            client = _address(scope.get("client"))
+            reply = await self._whole(method, scope["path"], headers, body, started_ns, client)
         except PenstockError as err:
             self._count(err)
             reply = None if isinstance(err, Cancelled) else self._plain(_error_answer(err), headers)
@@ -110,25 +111,22 @@ class HttpApp:
         if reply is not None:
             await _send(reply, send)
 
-    async def infer_whole(
-        self, path: str, headers: Headers, body: bytes | memoryview
-    ) -> Reply | None:
+    def infer_whole(
+        self, path: str, headers: Headers, body: bytes | memoryview, client: str
+    ) -> Coroutine[Any, Any, Reply | None]:
         """Answer a POST whose body is all there; the short way of ``FastLane``.
+
+        Args:
+            path: the path.
+            headers: its headers.
+            body: its body.
+            client: the address of the client; "" where it has none.
 
         Returns:
             the answer; None: it was cancelled, and nobody waits for one.
         """
         started_ns = self._service.clock.monotonic_ns()
-        try:
-            if b"content-encoding" in headers or len(body) > self.limits.max_body_bytes:
-                body = await unpack(headers, bytes(body), self.limits)
-            model, choice = _target(path)
-            answer = await self._infer(model, choice, headers, body, started_ns)
-            if answer is not None and b"accept-encoding" in headers:
-                answer = await self._pack(answer, headers)
-            return None if answer is None else self._plain(answer, headers)
-        except Exception as err:  # noqa: BLE001  # the edge of the dialect
-            return self._failed(err, headers)
+        return self._whole("POST", path, headers, body, started_ns, client)
 
     def refuse(self, error: PenstockError, status: int) -> Reply:
         """Count a request that was no valid HTTP, and answer it; the connection ends."""
@@ -140,13 +138,19 @@ class HttpApp:
         self._service.edge.reject("http", error.code)
 
     async def _whole(
-        self, method: str, path: str, headers: Headers, body: bytes, started_ns: int
+        self,
+        method: str,
+        path: str,
+        headers: Headers,
+        body: bytes | memoryview,
+        started_ns: int,
+        client: str,
     ) -> Reply | None:
         """Answer a request that is all there; None: it was cancelled."""
         try:
             if b"content-encoding" in headers or len(body) > self.limits.max_body_bytes:
                 body = await unpack(headers, bytes(body), self.limits)
-            answer = await self._answer(method, path, headers, body, started_ns)
+            answer = await self._answer(method, path, headers, body, started_ns, client)
             if answer is not None and b"accept-encoding" in headers:
                 answer = await self._pack(answer, headers)
             return None if answer is None else self._plain(answer, headers)
@@ -164,25 +168,31 @@ class HttpApp:
         self._count(error)
         return None if isinstance(error, Cancelled) else self._plain(_error_answer(error), headers)
 
-    async def _answer(
-        self, method: str, path: str, headers: Headers, body: bytes, started_ns: int
-    ) -> Answer | None:
-        """The answer; None: the client is gone and nobody waits for one."""
+    def _answer(
+        self,
+        method: str,
+        path: str,
+        headers: Headers,
+        body: bytes | memoryview,
+        started_ns: int,
+        client: str,
+    ) -> Coroutine[Any, Any, Answer | None]:
+        """The answer; None: the client is gone and nobody waits for one.
+
+        Raises:
+            InvalidArgument: the version in the path is none.
+            NotFound: there is no such path.
+        """
         match path.split("/"):
-            case ["", "v2", "models", _, "infer"] | [
-                "",
-                "v2",
-                "models",
-                _,
-                "versions",
-                _,
-                "infer",
-            ] if method == "POST":
-                return await self._infer(*_target(path), headers, body, started_ns)
+            case ["", "v2", "models", model, "infer"] if method == "POST":
+                return self._infer(model, LATEST, headers, body, started_ns, client)
+            case ["", "v2", "models", model, "versions", version, "infer"] if method == "POST":
+                choice = VersionChoice.parse(version)
+                return self._infer(model, choice, headers, body, started_ns, client)
             case ["", *rest]:
-                return await self._control(method, rest, headers, body)
-            case _:
-                return _error_answer(NotFound("Not Found"))
+                return self._control(method, rest, headers, bytes(body))
+            case _:  # no slash: the "*" of OPTIONS
+                raise NotFound("Not Found")
 
     async def _infer(
         self,
@@ -191,6 +201,7 @@ class HttpApp:
         headers: Headers,
         body: bytes | memoryview,
         started_ns: int,
+        client: str,
     ) -> Answer | None:
         """One inference."""
         service = self._service
@@ -203,6 +214,7 @@ class HttpApp:
                 await service.warm(model, choice)
                 decoded = self._decode(body, headers, model, choice, started_ns)
             request = decoded.request
+            request.headers, request.client = headers, client
             request.timeline.decoded_ns = service.clock.monotonic_ns()
             if service.recorders:
                 request.traceparent = headers.get(b"traceparent", b"").decode("latin-1")
@@ -247,7 +259,7 @@ class HttpApp:
         """Everything but inference."""
         if self._routes is None:
             self._routes = self._make_routes()
-        return await self._routes.answer(method, path, body)
+        return await self._routes.answer(method, path, body, headers)
 
     def _internal(self, headers: Headers) -> Answer:
         request_id = headers.get(b"x-request-id", b"").decode("latin-1") or self._ids.new()
@@ -286,26 +298,16 @@ class HttpApp:
         return await asyncio.to_thread(compress, body, encoding)
 
 
-def _target(path: str) -> tuple[str, VersionChoice]:
-    """The model and version in ``/v2/models/{model}[/versions/{version}]/infer``.
-
-    Raises:
-        NotFound: the path is no such thing.
-        InvalidArgument: the version is none.
-    """
-    parts = path.split("/")
-    if len(parts) == 5:
-        return parts[3], LATEST
-    if len(parts) == 7 and parts[4] == "versions":
-        return parts[3], VersionChoice.parse(parts[5])
-    raise NotFound("Not Found")
-
-
 async def _send(reply: Reply, send: Send) -> None:
     """Give an answer to ASGI."""
     out = [*reply.headers, (b"connection", b"close")] if reply.close else reply.headers
     await send({"type": "http.response.start", "status": reply.status, "headers": out})
     await send({"type": "http.response.body", "body": reply.body})
+
+
+def _address(client: Any) -> str:
+    """The address in ASGI's (address, port); "" where there is none."""
+    return client[0] if client else ""
 
 
 def _answer(reply: EncodedReply) -> Answer:

@@ -9,6 +9,7 @@ from typing import Any
 
 import uvicorn
 
+from penstock.server.acceptor import Acceptor
 from penstock.server.fast_lane import FastLane
 
 
@@ -26,17 +27,19 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to take connections."""
-        if not self._is_shared or sockets is None:
-            await super().startup(sockets)
-            return
+        await super().startup([])
+        for listening in sockets or ():
+            acceptor: Any = self._acceptor(listening)
+            self.servers.append(acceptor)
+
+    def _acceptor(self, listening: socket.socket) -> Acceptor:
+        if not self._is_shared:
+            return Acceptor(listening, self._make_protocol)
         from penstock.server.shared_acceptor import SharedAcceptor
 
-        await super().startup([])
-        for listening in sockets:
-            acceptor: Any = SharedAcceptor(
-                listening, self._make_protocol, lambda: len(self.server_state.connections)
-            )
-            self.servers.append(acceptor)
+        return SharedAcceptor(
+            listening, self._make_protocol, lambda: len(self.server_state.connections)
+        )
 
     def _make_protocol(self) -> asyncio.Protocol:
         make: Any = self.config.http_protocol_class

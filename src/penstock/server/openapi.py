@@ -20,6 +20,11 @@ _ERRORS = {
     "503": "Not ready",
     "504": "The deadline passed",
 }
+_ERROR = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {"error": {"type": "string"}},
+}
 _ERROR_REF = {"$ref": "#/components/schemas/Error"}
 
 
@@ -30,6 +35,8 @@ def openapi_document(models: Sequence[ModelInfo], version: str) -> dict[str, Any
         models: every version that serves.
         version: the server's version.
     """
+    from penstock.server.control_api.openapi_paths import control_paths, control_schemas
+
     paths: dict[str, Any] = {}
     newest = {info.id.name: info for info in models}
     for info in newest.values():
@@ -44,16 +51,8 @@ def openapi_document(models: Sequence[ModelInfo], version: str) -> dict[str, Any
             "version": version,
             "description": "Open Inference Protocol (V2). One section for each model served.",
         },
-        "paths": paths | _server_paths(),
-        "components": {
-            "schemas": {
-                "Error": {
-                    "type": "object",
-                    "required": ["error"],
-                    "properties": {"error": {"type": "string"}},
-                }
-            }
-        },
+        "paths": paths | _server_paths() | control_paths(),
+        "components": {"schemas": {"Error": _ERROR} | control_schemas()},
     }
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from penstock.core.errors import NotFound
@@ -43,6 +44,23 @@ _MODEL = {
     "infer": _POST,
     "trace/setting": _BOTH,
 }
+_CONTROL = {
+    "routes": _GET,
+    "routes/*": frozenset({"GET", "PUT", "DELETE"}),
+    "rollouts": _BOTH,
+    "rollouts/*": _GET,
+    "rollouts/*/history": _GET,
+    "rollouts/*/disagreements": _GET,
+    "rollouts/*/pause": _POST,
+    "rollouts/*/resume": _POST,
+    "rollouts/*/promote": _POST,
+    "rollouts/*/abort": _POST,
+    "experiments": _POST,
+    "experiments/*": _GET,
+    "experiments/*/stop": _POST,
+    "outcomes": _POST,
+}
+"""Below ``/v2``: who answers which request, and how well it did; ``*`` is a model's name."""
 
 
 class Routes:
@@ -67,18 +85,25 @@ class Routes:
         self._live = live
         self._metrics = metrics
 
-    async def answer(self, method: str, path: list[str], body: bytes) -> Answer:
+    async def answer(
+        self,
+        method: str,
+        path: list[str],
+        body: bytes,
+        headers: Mapping[bytes, bytes] = MappingProxyType({}),
+    ) -> Answer:
         """Answer one request.
 
         Args:
             method: the HTTP method.
             path: the path's segments, the first slash gone.
             body: the request's body.
+            headers: the request's, names in lower case.
 
         Raises:
             PenstockError: the caller turns it into an error answer.
         """
-        allowed = _allowed(path)
+        allowed = allowed_methods(path)
         if not allowed:
             raise NotFound("Not Found")
         if method not in allowed:
@@ -87,6 +112,11 @@ class Routes:
         match path:
             case ["v2", "repository", *rest]:
                 return await self._repository(rest, body)
+            case ["v2", "routes" | "rollouts" | "experiments" | "outcomes", *_]:
+                control = await self._service.traffic_control()
+                from penstock.server.control_api.control_routes import answer_control
+
+                return await answer_control(control, method, path[1:], body, headers)
             case ["v2", "logging"]:
                 return await self._logging(method, body)
             case ["v2", "trace", "setting"]:
@@ -204,7 +234,7 @@ class Routes:
         return json_answer(trace_settings.trace_settings_body(self._live.traces(model)))
 
 
-def _allowed(path: list[str]) -> frozenset[str]:
+def allowed_methods(path: list[str]) -> frozenset[str]:
     """The methods a path takes; none where there is no such path."""
     match path:
         case [""] | ["livez" | "readyz" | "metrics" | "docs" | "openapi.json"] | ["docs", _]:
@@ -217,7 +247,10 @@ def _allowed(path: list[str]) -> frozenset[str]:
             return _POST
         case ["v2", "repository", *rest] if rest[-3:-2] == ["models"] and len(rest) <= 4:
             return _POST if rest[-1] in ("load", "unload") else _NONE
+        case ["v2", "routes" | "rollouts" | "experiments" as kind, _, *rest]:
+            return _CONTROL.get("/".join([kind, "*", *rest]), _NONE)
         case ["v2", *rest]:
-            return _SERVER.get("/".join(rest), _NONE)
+            found = "/".join(rest)
+            return _SERVER.get(found) or _CONTROL.get(found, _NONE)
         case _:
             return _NONE

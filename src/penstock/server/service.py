@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from penstock.core.clock import Clock, SystemClock
 from penstock.core.deadline import Deadline
-from penstock.core.errors import NotFound, NotReady, PenstockError
+from penstock.core.errors import NotFound, NotReady, PenstockError, Unsupported
 from penstock.core.ids import LATEST, ServableId, VersionChoice
 from penstock.core.messages import InferRequest, InferResponse
 from penstock.core.servable import InferenceClient
@@ -18,11 +18,33 @@ from penstock.lifecycle.manager import Manager
 from penstock.lifecycle.on_demand import OnDemand
 from penstock.lifecycle.source_adapter import ModelControl
 from penstock.repository.manifest_file import apply_overrides
+from penstock.router.route_table import RouteTable
 from penstock.scheduler.model_info import ModelInfo
 from penstock.scheduler.scheduler import Scheduler
 from penstock.server.share import Share, Siblings, model_subject
 from penstock.telemetry.registry import StatsRegistry
 from penstock.telemetry.stats import EdgeStats, ModelStatsSnapshot
+
+if TYPE_CHECKING:
+    from penstock.rollout.book import RoutingBook
+    from penstock.server.control_api.traffic_control import TrafficControl
+
+
+class Traffic(Protocol):
+    """The routes, rollouts and experiments of one process, made when they are first needed."""
+
+    @property
+    def book(self) -> RoutingBook:
+        """What this process was told of its models' routes."""
+        ...
+
+    async def share(self) -> Share:
+        """The state that routes are changed in; raises StoreError where it cannot be made."""
+        ...
+
+    async def control(self) -> TrafficControl:
+        """What operators do; raises StoreError where the share cannot be made."""
+        ...
 
 
 class Recorder(Protocol):
@@ -47,7 +69,9 @@ class ModelService:
         edge: what never reached a model.
         clock: the server's time.
         recorders: who is told of finished requests.
+        routes: what the router goes by where a request names no version.
         share: the state that several processes share; None: this one's is its own.
+        traffic: the routes, rollouts and experiments; None: there can be none.
         siblings: the other processes; None: there are none.
         has_started: whether every door is open.
         is_draining: whether the server is on its way out.
@@ -71,8 +95,10 @@ class ModelService:
         self.edge = edge
         self.clock = clock or SystemClock()
         self.recorders: list[Recorder] = []
+        self.routes = RouteTable()
         self.share: Share | None = None
         self.siblings: Siblings | None = None
+        self.traffic: Traffic | None = None
         self.is_draining = False
         self.has_started = False
         self.in_flight = 0
@@ -117,7 +143,7 @@ class ModelService:
         Raises:
             NotFound, NotReady: it cannot be reached.
         """
-        servable = self.manager.servable(name, choice)
+        servable = self.manager.servable(name, self._meant(name, choice))
         return cast(Scheduler, servable).info
 
     async def warm(
@@ -142,10 +168,51 @@ class ModelService:
         where every worker of it is in quarantine.
         """
         try:
-            servable = self.manager.servable(name, choice)
+            servable = self.manager.servable(name, self._meant(name, choice))
         except (NotFound, NotReady):
             return False
         return not self.is_draining and cast(Scheduler, servable).fault is None
+
+    def _meant(self, name: str, choice: VersionChoice) -> VersionChoice:
+        """The version that a choice means where the model has a route: of its labels the one they
+        name, and of its variants the first one that is ready.
+        """
+        route = self.routes.route(name)
+        if route is None or choice.version is not None:
+            return choice
+        if choice.label is not None:
+            labelled = route.labels.get(choice.label)
+            return choice if labelled is None else VersionChoice(version=labelled)
+        ready = self.manager.ready_versions(name)
+        found = (one.version for one in route.variants if one.version in ready)
+        return VersionChoice(version=next(found, None))
+
+    @property
+    def routing(self) -> RoutingBook:
+        """What this process was told of its models' routes.
+
+        Raises:
+            Unsupported: it has none.
+        """
+        return self._traffic().book
+
+    async def shared(self) -> Share:
+        """The state that routes, rollouts and experiments are changed in; made where there is none.
+
+        Raises:
+            StoreError: it cannot be made.
+            Unsupported: this server has no routes.
+        """
+        return await self._traffic().share()
+
+    async def traffic_control(self) -> TrafficControl:
+        """What operators do with routes, rollouts and experiments; raises as ``shared``."""
+        return await self._traffic().control()
+
+    def _traffic(self) -> Traffic:
+        if self.traffic is None:
+            raise Unsupported("routes are not offered here")
+        return self.traffic
 
     def ready_models(self) -> list[ModelInfo]:
         """Every version that serves, by name and version."""

@@ -21,7 +21,15 @@ _MODEL = "model/"
 class Share(Protocol):
     """The state that all processes share."""
 
-    async def order(self, subject: str, to: Callable[[Any], Any], *, who: str, why: str) -> None:
+    async def order(
+        self,
+        subject: str,
+        to: Callable[[Any], Any],
+        *,
+        who: str,
+        why: str,
+        may_undo: bool = True,
+    ) -> None:
         """Change it in all processes, or in none; see ``Reconciler.order``."""
         ...
 
@@ -46,6 +54,13 @@ def model_subject(name: str) -> str:
 def model_of(subject: str) -> str | None:
     """The model that a subject is about; None: it is about none."""
     return subject.removeprefix(_MODEL) if subject.startswith(_MODEL) else None
+
+
+def routed_model(subject: str) -> str | None:
+    """The model whose route a subject is about; None: it is about none."""
+    from penstock.rollout.subjects import routed_model as found
+
+    return found(subject)
 
 
 def socket_path(folder: Path, number: int) -> Path:

@@ -5,14 +5,19 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from penstock.core.errors import PenstockError
+import msgspec
+
+from penstock.core.errors import InvalidArgument, PenstockError
 from penstock.lifecycle.source_adapter import EVERY_MODEL, ModelControl, Override
 from penstock.repository.manifest_file import apply_overrides
 from penstock.server.settings_api import LiveSettings
-from penstock.server.share import LOGS, TRACES, model_of
+from penstock.server.share import LOGS, TRACES, model_of, routed_model
 from penstock.stores.control_store import Change
+
+if TYPE_CHECKING:
+    from penstock.rollout.book import RoutingBook
 
 _log = logging.getLogger("penstock.control")
 
@@ -31,6 +36,7 @@ class SharedState:
         initial: the names that are loaded at the start where nothing else is desired.
         is_explicit: whether models are loaded and unloaded by hand; if not, what is desired of
             them is left alone.
+        book: of the routes; asked only when one changes.
     """
 
     def __init__(
@@ -40,11 +46,14 @@ class SharedState:
         initial: Sequence[str],
         *,
         is_explicit: bool,
+        book: Callable[[], RoutingBook],
     ) -> None:
         self._control = control
         self._live = live
         self._initial = frozenset(initial)
         self._is_explicit = is_explicit
+        self._book = book
+        self._unread: dict[str, PenstockError] = {}
 
     def resume(self, changes: Sequence[Change]) -> None:
         """Start with what is desired, before the models are looked at."""
@@ -53,7 +62,7 @@ class SharedState:
         for change in changes:
             name = model_of(change.subject)
             if name is None:
-                self._set(change)
+                self._resume_other(change)
             elif change.value is not None and change.value["loaded"]:
                 loaded[name] = manifest_override(change.value["overrides"])
             elif change.value is not None:
@@ -63,9 +72,17 @@ class SharedState:
         elif loaded or unloaded:
             _log.warning("loads and unloads by hand are left alone: model_control is not explicit")
 
+    def _resume_other(self, change: Change) -> None:
+        """As ``_set``; a route that cannot be read keeps the server from no other thing."""
+        try:
+            self._set(change)
+        except InvalidArgument as error:
+            _log.error("%s", error.message)
+            self._unread[change.subject] = error
+
     def failed(self, changes: Sequence[Change]) -> dict[str, PenstockError]:
         """Of the changes a start resumed, those that could not be made true, by subject."""
-        found: dict[str, PenstockError] = {}
+        found = dict(self._unread)
         for change in changes:
             name = model_of(change.subject)
             error = None if name is None else self._control.failure(name)
@@ -95,7 +112,31 @@ class SharedState:
             await self._control.load(name, manifest_override(value["overrides"]))
 
     def _set(self, change: Change) -> None:
-        if change.subject == LOGS:
+        name = routed_model(change.subject)
+        if name is not None:
+            take_routing(self._book(), name, change.value)
+        elif change.subject == LOGS:
             self._live().set_logs(change.value)
         elif change.subject == TRACES:
             self._live().set_traces(change.value)
+
+
+def take_routing(book: RoutingBook, name: str, value: Any) -> None:
+    """Route a model in this process as it is written down; None: as there never was a route.
+
+    Raises:
+        InvalidArgument: the value cannot be read here; the route stays as it was.
+    """
+    from penstock.rollout.subjects import read_routing
+    from penstock.router.route import check_route
+
+    try:
+        routing = read_routing(value)
+        if routing.route is not None:
+            check_route(routing.route)
+    except (msgspec.ValidationError, InvalidArgument) as err:
+        raise InvalidArgument(
+            f"the route of model '{name}' cannot be read by this version of Penstock, and the one "
+            f"before it stays: {err}"
+        ) from err
+    book.take(name, routing)

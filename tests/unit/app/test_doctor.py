@@ -122,7 +122,7 @@ def test_processors_say_the_limit(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
 
 def test_a_control_store_that_cannot_be() -> None:
-    found = {c.name: c for c in checks.run_checks(Settings(control_store="redis://there"))}
+    found = {c.name: c for c in checks.run_checks(Settings(control_store="etcd://there"))}
     assert found["control store"].status == "broken"
     assert "sqlite:///" in found["control store"].detail
     assert "control store" not in {c.name for c in checks.run_checks(Settings())}

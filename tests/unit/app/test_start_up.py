@@ -34,10 +34,18 @@ _OF_SEVERAL = (
     "penstock.server.shared_state",
     "penstock.server.siblings",
     "penstock.stores",
+    "penstock.app.traffic_engine",
+    "penstock.evidence",
+    "penstock.rollout",
+    "penstock.router.shadow",
+    "penstock.server.control_api",
+    "penstock.server.experiment_api",
 )
 
 
-def test_a_server_of_one_process_imports_nothing_of_those_of_several(tmp_path: Path) -> None:
+def test_a_server_imports_nothing_of_several_processes_or_of_routes_before_it_has_them(
+    tmp_path: Path,
+) -> None:
     code = f"""
 import asyncio, sys
 from penstock.app.load_settings import load_settings

@@ -30,13 +30,17 @@ class EchoApp:
         self.ordinary = 0
         self.refused: list[str] = []
         self.connections: set[Any] = set()
+        self.clients: set[str] = set()
         self.cancelled = asyncio.Event()
         self.arrived = asyncio.Event()
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def infer_whole(self, path: str, headers: Headers, body: bytes) -> Reply | None:
+    async def infer_whole(
+        self, path: str, headers: Headers, body: bytes, client: str
+    ) -> Reply | None:
         self.short += 1
+        self.clients.add(client)
         await self._wait()
         return Reply(200, [(b"content-length", b"%d" % len(body))], body)
 
@@ -101,6 +105,7 @@ async def test_a_request_in_one_piece_goes_the_short_way() -> None:
         writer.write(infer(b"hello"))
         assert (await answer(reader))[::2] == (200, b"hello")
         assert (app.short, app.ordinary) == (1, 0)
+        assert app.clients == {"127.0.0.1"}
 
 
 @pytest.mark.parametrize(
@@ -285,7 +290,7 @@ async def test_a_client_that_does_not_read_is_let_go() -> None:
 async def test_a_reply_may_end_the_connection() -> None:
     async with connected() as (app, (reader, writer)):
 
-        async def closing(path: str, headers: Headers, body: bytes) -> Reply:
+        async def closing(path: str, headers: Headers, body: bytes, client: str) -> Reply:
             return Reply(200, [(b"content-length", b"0")], b"", close=True)
 
         app.infer_whole = closing  # type: ignore[method-assign]

@@ -45,6 +45,9 @@ class FakeService:
     async def unload(self, name: str, who: str) -> None:
         self.done.append(("unload", name))
 
+    async def traffic_control(self) -> None:
+        raise Unsupported("routes are not offered here")
+
 
 class FakeViews:
     """Says which view was asked for."""
@@ -156,10 +159,46 @@ async def test_every_path_takes_its_methods_and_no_other(
             assert json.loads(answer.body) == {"error": "Method Not Allowed"}
 
 
+CONTROL = {
+    "/v2/routes": "GET",
+    "/v2/routes/m": "DELETE, GET, PUT",
+    "/v2/rollouts": "GET, POST",
+    "/v2/rollouts/m": "GET",
+    "/v2/rollouts/m/history": "GET",
+    "/v2/rollouts/m/disagreements": "GET",
+    "/v2/rollouts/m/pause": "POST",
+    "/v2/rollouts/m/resume": "POST",
+    "/v2/rollouts/m/promote": "POST",
+    "/v2/rollouts/m/abort": "POST",
+    "/v2/experiments": "POST",
+    "/v2/experiments/m": "GET",
+    "/v2/experiments/m/stop": "POST",
+    "/v2/outcomes": "POST",
+}
+
+
+@pytest.mark.parametrize(("path", "allowed"), CONTROL.items(), ids=CONTROL.keys())
+async def test_the_control_api_takes_its_methods_and_no_other(
+    routes: Routes, path: str, allowed: str
+) -> None:
+    for method in METHODS:
+        if method in allowed.split(", "):
+            with pytest.raises(Unsupported, match="not offered here"):
+                await routes.answer(method, split(path), b"")
+        else:
+            answer = await routes.answer(method, split(path), b"")
+            assert (answer.status, dict(answer.headers)[b"allow"]) == (405, allowed.encode())
+
+
 @pytest.mark.parametrize(
     "path",
     [
         "/v1",
+        "/v2/routes/m/x",
+        "/v2/rollouts/m/nothing",
+        "/v2/rollouts/m/pause/x",
+        "/v2/experiments/m/start",
+        "/v2/outcomes/m",
         "/v2/nothing",
         "/v2/health",
         "/v2/health/live/x",

@@ -9,12 +9,22 @@ from typing import Any
 import msgspec
 import pytest
 
-from penstock.core.errors import FailedPrecondition, LoadFailed, PenstockError
+from penstock.core.errors import (
+    FailedPrecondition,
+    InvalidArgument,
+    LoadFailed,
+    PenstockError,
+)
 from penstock.lifecycle.source_adapter import Override
 from penstock.repository.manifest import Manifest
+from penstock.rollout.book import RoutingBook
+from penstock.rollout.state import ModelRouting
+from penstock.rollout.subjects import plain_routing, route_subject
+from penstock.router.route import Route, Variant
+from penstock.router.route_table import RouteTable
 from penstock.server.service import ModelService
 from penstock.server.settings_api import LiveSettings
-from penstock.server.share import LOGS, TRACES, model_of, model_subject
+from penstock.server.share import LOGS, TRACES, model_of, model_subject, routed_model
 from penstock.server.shared_state import SharedState
 from penstock.stores.control_store import Change
 from penstock.telemetry.logs import LevelSwitch
@@ -58,7 +68,9 @@ class FakeShare:
         self.told: list[tuple[str, Any, str, str]] = []
         self.values: dict[str, Any] = {}
 
-    async def order(self, subject: str, to: Any, *, who: str, why: str) -> None:
+    async def order(
+        self, subject: str, to: Any, *, who: str, why: str, may_undo: bool = True
+    ) -> None:
         value = msgspec.json.decode(msgspec.json.encode(to(self.values.get(subject))))
         self.values[subject] = value
         self.told.append((subject, value, who, why))
@@ -79,8 +91,17 @@ class Plant:
         )
         self.switch = LevelSwitch()
         self.live = LiveSettings(self.service, self.switch)
-        self.state = SharedState(control, lambda: self.live, initial, is_explicit=is_explicit)
+        self.table = RouteTable()
+        self.held: dict[str, frozenset[int]] = {}
+        self.num_books = 0
+        self.state = SharedState(
+            control, lambda: self.live, initial, is_explicit=is_explicit, book=self._book
+        )
         self.share = FakeShare(self.state)
+
+    def _book(self) -> RoutingBook:
+        self.num_books += 1
+        return RoutingBook(self.table, self.held.__setitem__)
 
     async def apply(self, subject: str, value: Any) -> list[tuple[Any, ...]]:
         self.control.done.clear()
@@ -184,3 +205,65 @@ async def test_trace_settings_go_to_all_processes() -> None:
     assert len(other.service.recorders) == 1
     plant.live.set_traces(None)
     assert not plant.live.traces("m").active
+
+
+ROUTE = Route(variants=(Variant(name="stable", version=2, weight=100),), keep=(1,))
+ROUTED = plain_routing(ModelRouting(route=ROUTE))
+
+
+def test_subjects_of_routes() -> None:
+    assert routed_model(route_subject("a/b")) == "a/b"
+    assert routed_model(LOGS) is None
+
+
+async def test_a_route_is_taken_and_its_versions_are_held() -> None:
+    plant = Plant()
+    await plant.apply("route/m", ROUTED)
+    assert plant.table.route("m") == ROUTE
+    assert plant.held["m"] == {1, 2}
+    await plant.apply("route/m", None)
+    assert plant.table.route("m") is None
+    assert plant.held["m"] == frozenset()
+
+
+def test_a_start_has_its_routes_before_its_models() -> None:
+    plant = Plant(is_explicit=False)
+    plant.state.resume([Change(1, "route/m", ROUTED)])
+    assert plant.table.route("m") == ROUTE
+    assert plant.held["m"] == {1, 2}
+
+
+UNREADABLE = [
+    {"route": {"variants": "none"}},
+    {"route": {"variants": [], "of_a_later_version": 1}},
+    {"route": {"variants": [{"name": "a", "version": 1, "weight": 30}]}},
+    [],
+]
+
+
+@pytest.mark.parametrize("value", UNREADABLE)
+async def test_a_route_that_cannot_be_read_is_refused_and_the_old_one_stays(value: Any) -> None:
+    plant = Plant()
+    await plant.apply("route/m", ROUTED)
+    with pytest.raises(InvalidArgument):
+        await plant.apply("route/m", value)
+    assert plant.table.route("m") == ROUTE
+
+
+@pytest.mark.parametrize("value", UNREADABLE)
+def test_a_start_goes_on_without_a_route_that_cannot_be_read(
+    value: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    plant = Plant()
+    changes = [Change(1, "route/m", value), Change(2, "model/a", LOADED)]
+    plant.state.resume(changes)
+    assert plant.control.done == [("resume", {"a": {"best": 1}}, [])]
+    assert plant.state.failed(changes).keys() == {"route/m"}
+    assert caplog.records
+
+
+async def test_without_routes_no_book_is_made() -> None:
+    plant = Plant()
+    plant.state.resume([Change(1, "model/a", LOADED)])
+    await plant.apply(LOGS, None)
+    assert plant.num_books == 0

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from penstock.app.cli.server_client import ServerClient
 from penstock.app.memory import available_memory
-from penstock.app.processes.control_file import control_path
+from penstock.app.processes.control_setting import open_control
 from penstock.app.processes.process_count import CPU_LIMIT, cpu_quota, usable_processors
 from penstock.app.settings import Settings
 from penstock.core.errors import ConfigError, PenstockError
@@ -211,7 +211,7 @@ def _server_at(host: str, port: int) -> str:
 
 def _control_store(url: str) -> Iterator[Check]:
     try:
-        control_path(url)
+        open_control(url, is_new=True)  # it connects to nothing
     except ConfigError as err:
         yield Check("control store", "broken", err.message)
 

@@ -9,10 +9,13 @@ import typer
 
 from penstock import __version__
 from penstock.app.cli.doctor import doctor
+from penstock.app.cli.experiment import experiment_app
 from penstock.app.cli.models import models_app
 from penstock.app.cli.options import PlainCommand
 from penstock.app.cli.pack import inspect_command, pack_command
 from penstock.app.cli.predict import predict
+from penstock.app.cli.rollout import rollout_app
+from penstock.app.cli.route import route_app
 from penstock.app.cli.serve import serve_command
 from penstock.core.errors import ConfigError, PenstockError
 
@@ -30,6 +33,9 @@ app.command("pack", cls=PlainCommand)(pack_command)
 app.command("inspect", cls=PlainCommand)(inspect_command)
 app.command("doctor", cls=PlainCommand)(doctor)
 app.add_typer(models_app, name="models")
+app.add_typer(route_app, name="route")
+app.add_typer(rollout_app, name="rollout")
+app.add_typer(experiment_app, name="experiment")
 
 
 def _tell_version(asked: bool) -> None:

@@ -159,15 +159,12 @@ def _read_config(path: str) -> str:
         ConfigError: the file cannot be read, or holds no mapping.
     """
     import json
-    from pathlib import Path
 
+    from penstock.app.cli.file_content import file_content
     from penstock.core.errors import ConfigError
     from penstock.repository.manifest_yaml import parse_yaml
 
-    try:
-        content = Path(path).read_bytes()
-    except OSError as err:
-        raise ConfigError(f"{path}: cannot be read: {(err.strerror or str(err)).lower()}") from err
+    content = file_content(path)
     value = parse_yaml(content, path)
     if not isinstance(value, dict):
         raise ConfigError(f"{path}: expected a mapping of model.yaml's fields, got {value!r}")

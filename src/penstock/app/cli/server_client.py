@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from penstock.core.errors import (
     ConfigError,
     DeadlineExceeded,
+    FailedPrecondition,
     Internal,
     InvalidArgument,
     NotFound,
@@ -30,6 +31,7 @@ _MAX_ERROR_CHARS = 2000
 _ERRORS: Mapping[int, type[PenstockError]] = {
     400: InvalidArgument,
     404: NotFound,
+    409: FailedPrecondition,
     413: TooLarge,
     429: Overloaded,
     415: UnsupportedEncoding,
@@ -74,9 +76,14 @@ class ServerClient:
         url: the REST address, such as ``http://127.0.0.1:8080``; a bare ``host:port`` is http.
         timeout_s: how long the server may be silent, in seconds.
 
+    Attributes:
+        url_name, timeout_name: what the caller calls the two, for messages.
+
     Raises:
         ConfigError: ``url`` is no address.
     """
+
+    url_name, timeout_name = "--url", "--timeout-s"
 
     def __init__(self, url: str, timeout_s: float) -> None:
         from urllib.parse import urlsplit
@@ -86,9 +93,11 @@ class ServerClient:
             parts = urlsplit(text)
             port = parts.port
         except ValueError as err:
-            raise ConfigError(f"--url {url}: {str(err).lower()}") from err
+            raise ConfigError(f"{self.url_name} {url}: {str(err).lower()}") from err
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigError(f"--url {url}: expected an address such as http://127.0.0.1:8080")
+            raise ConfigError(
+                f"{self.url_name} {url}: expected an address such as http://127.0.0.1:8080"
+            )
         self.url = text.rstrip("/")
         self._secure = parts.scheme == "https"
         self._host, self._port, self._base = parts.hostname, port, parts.path.rstrip("/")
@@ -154,7 +163,7 @@ class ServerClient:
             reason = _reason(err)
             raise NotReady(
                 f"no server answers at {self.url} ({reason}): start one with "
-                "'penstock serve PATH...', or say where it is with --url"
+                f"'penstock serve PATH...', or say where it is with {self.url_name}"
             ) from err
         try:
             connection.sock.settimeout(self._timeout_s)
@@ -162,7 +171,7 @@ class ServerClient:
         except TimeoutError as err:
             raise DeadlineExceeded(
                 f"{self.url} sent no answer within {self._timeout_s:g} s: "
-                "wait longer with --timeout-s"
+                f"wait longer with {self.timeout_name}"
             ) from err
         except (OSError, http.client.HTTPException) as err:
             raise NotReady(f"{self.url} broke off the connection ({_reason(err)})") from err

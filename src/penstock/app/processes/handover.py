@@ -19,13 +19,13 @@ class Handover(msgspec.Struct, frozen=True, tag=True):
         paths: what is served.
         settings: all settings, as ``settings_out`` writes them.
         folder: the private folder of this server.
-        control_path: the control store's file.
+        control_url: where the control store is.
         http_fd: the descriptor of the socket that listens, inherited.
         grpc_port: the gRPC port; 0: there is none.
         number: its place, from 1.
         id: unlike that of any other process.
-        opens_late: whether it takes connections only when its models are loaded, because others
-            take them meanwhile.
+        opens_late: whether it takes connections only when its models and those of all others
+            are loaded, because another takes them meanwhile.
         deaths: serving processes that have died so far.
         companions: what the supervisor's companions have to say, by name.
     """
@@ -33,7 +33,7 @@ class Handover(msgspec.Struct, frozen=True, tag=True):
     paths: tuple[str, ...]
     settings: dict[str, Any]
     folder: str
-    control_path: str
+    control_url: str
     http_fd: int
     grpc_port: int
     number: int = 0

@@ -6,23 +6,24 @@ import asyncio
 import logging
 import os
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
 import msgspec
 
 from penstock.app.build import Assembly
-from penstock.app.processes.control_file import check_store, control_path
+from penstock.app.processes.control_setting import check_store, open_control
 from penstock.app.processes.handover import Go, Handover
 from penstock.app.processes.supervisor_link import SupervisorLink
+from penstock.app.processes.this_host import this_host
 from penstock.app.settings import Settings
+from penstock.app.traffic import FORGOTTEN, Joined
 from penstock.lifecycle.reconciler import Reconciler
-from penstock.server.share import socket_path
+from penstock.server.share import routed_model, socket_path
 from penstock.server.shared_state import SharedState
 from penstock.server.siblings import SiblingDoor, SiblingProcesses
 from penstock.stores.control_store import Change, ControlStore, ServingProcess
-from penstock.stores.sqlite_control_store import SqliteControlStore
 
 _log = logging.getLogger("penstock.control")
 
@@ -35,9 +36,11 @@ class Place(msgspec.Struct, frozen=True):
     Attributes:
         process: this process.
         folder: the private folder with the sockets of all; None: there are no others.
-        opens_late: whether it takes connections only when its models are loaded.
+        opens_late: whether it takes connections only when its models and those of all others
+            are loaded.
         deaths: serving processes that have died before.
         companions: what the supervisor's companions have to say, by name.
+        control_url: where the control store is.
     """
 
     process: ServingProcess
@@ -45,6 +48,7 @@ class Place(msgspec.Struct, frozen=True):
     opens_late: bool = False
     deaths: int = 0
     companions: Mapping[str, str] = MappingProxyType({})
+    control_url: str = ""
 
 
 class Member:
@@ -77,6 +81,7 @@ class Member:
         self._reconciler: Reconciler | None = None
         self._door: SiblingDoor | None = None
         self._begun: Sequence[Change] = ()
+        self._follow_traffic: Callable[[], None] = lambda: None
 
     async def begin(self, assembly: Assembly, stopped: asyncio.Event) -> None:
         """Join the others, and start with what is desired; before the models are looked at.
@@ -88,14 +93,29 @@ class Member:
         Raises:
             StoreError: the control store cannot be asked.
         """
-        service, settings = assembly.service, self._settings
+        service, settings, traffic = assembly.service, self._settings, assembly.traffic
         self._state = SharedState(
             assembly.control,
             lambda: assembly.api().live,
             settings.load_models,
             is_explicit=settings.model_control == "explicit",
+            book=lambda: traffic.book,
         )
-        self._reconciler = Reconciler(self._store, self.place.process, self._state.apply)
+        state = self._state
+
+        async def apply(change: Change) -> None:
+            if routed_model(change.subject) is not None:
+                await traffic.prepare()
+            await state.apply(change)
+
+        self._reconciler = Reconciler(
+            self._store, self.place.process, apply, tell_up=service.edge.tell_store
+        )
+        self._follow_traffic = traffic.follow
+        place = self.place
+        notes = () if settings.control_store else (FORGOTTEN,)
+        me, url = place.process.id, place.control_url
+        traffic.join(Joined(self._store, self._reconciler, me, url, place.folder, notes))
         self._begun = await self._reconciler.begin()
         self._state.resume(self._begun)
         service.share = self._reconciler
@@ -117,6 +137,7 @@ class Member:
         """The models are loaded: catch up with the shared state, and follow it from now on."""
         if self._state is not None and self._reconciler is not None:
             await self._reconciler.follow(self._state.failed(self._begun))
+            self._follow_traffic()
 
     async def started(self) -> None:
         """This process has come up: wait until all others have."""
@@ -148,26 +169,27 @@ async def lone_member(settings: Settings) -> Member:
     """The member of a server of one process that keeps its desired state.
 
     Raises:
-        ConfigError: the setting ``control_store`` is wrong, or its file cannot be used.
+        ConfigError: the setting ``control_store`` is wrong, or that store cannot be used.
     """
-    path = control_path(settings.control_store)
-    store = SqliteControlStore(path, is_new=True)
-    await check_store(store, path)
-    return Member(settings, Place(new_process(0)), store, None)
+    url = settings.control_store
+    store = open_control(url, is_new=True)
+    await check_store(store, url)
+    return Member(settings, Place(new_process(0), control_url=url), store, None)
 
 
 def supervised_member(handover: Handover, settings: Settings, link: SupervisorLink) -> Member:
     """The member that a supervisor has started."""
     place = Place(
-        ServingProcess(handover.id, handover.number, os.getpid()),
+        ServingProcess(handover.id, handover.number, os.getpid(), this_host()),
         Path(handover.folder),
         handover.opens_late,
         handover.deaths,
         handover.companions,
+        handover.control_url,
     )
-    return Member(settings, place, SqliteControlStore(Path(handover.control_path)), link)
+    return Member(settings, place, open_control(handover.control_url, is_new=False), link)
 
 
 def new_process(number: int) -> ServingProcess:
     """This process as one that never was before."""
-    return ServingProcess(uuid.uuid4().hex[:12], number, os.getpid())
+    return ServingProcess(uuid.uuid4().hex[:12], number, os.getpid(), this_host())

@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 import os
 
+from penstock.app.processes.this_host import this_host
+from penstock.core.clock import SystemClock
+from penstock.rollout.sign_off import fail_rollouts, is_route
 from penstock.stores.control_store import ControlStore, ServingProcess, Wish
 
 _log = logging.getLogger("penstock.control")
@@ -18,7 +21,8 @@ async def sign_off(store: ControlStore, process_id: str, number: int) -> list[st
 
     A change that a process was applying when it died is taken back in all: what kills one
     process kills the others, and would kill each that is started in its place. A change
-    that takes another back stays: what was before it is known to be bad.
+    that takes another back stays: what was before it is known to be bad. So does a route's, of
+    which no process dies; a rollout whose candidate it was loading fails.
 
     Args:
         store: what all share.
@@ -33,6 +37,8 @@ async def sign_off(store: ControlStore, process_id: str, number: int) -> list[st
     """
     taken_back = []
     for subject, revision in await store.abandoned(process_id):
+        if is_route(subject):
+            continue
         history = await store.history(subject)
         if any(one.undoes for one in history if one.revision == revision):
             continue
@@ -42,6 +48,9 @@ async def sign_off(store: ControlStore, process_id: str, number: int) -> list[st
         wish = Wish(subject, value, "supervisor", why, undoes=revision)
         if await store.change(wish, expected=revision) is not None:
             taken_back.append(subject)
+    now_ms = SystemClock().wall_ns() // 1_000_000
+    for model in await fail_rollouts(store, process_id, number, now_ms):
+        _log.error("the rollout of '%s' has failed: process %d died of it", model, number)
     await store.leave(process_id)
     return taken_back
 
@@ -49,7 +58,8 @@ async def sign_off(store: ControlStore, process_id: str, number: int) -> list[st
 async def sign_off_lost(store: ControlStore) -> None:
     """At the start of a server: sign off what an earlier one has left behind, and say so.
 
-    A process is lost if it has not said for 5 s that it lives, or is there no longer.
+    A process is lost if it has not said for 5 s that it lives, or is there no longer. That one of
+    another host is there no longer cannot be seen: it is lost after 5 s.
 
     Args:
         store: what all share.
@@ -67,7 +77,11 @@ async def sign_off_lost(store: ControlStore) -> None:
 
 
 def _is_there(process: ServingProcess) -> bool:
-    """Whether somebody has its pid; it is not this process, which nobody knows yet."""
+    """Whether somebody has its pid; it is not this process, which nobody knows yet. Nobody here
+    knows that of another host's.
+    """
+    if process.host and process.host != this_host():
+        return True
     if process.pid in (0, os.getpid()):
         return False
     try:

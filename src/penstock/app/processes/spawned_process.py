@@ -24,6 +24,7 @@ from penstock.app.processes.handover import (
     line,
 )
 from penstock.app.processes.pulse import MAX_UNANSWERED, Pulse
+from penstock.core import exit_status
 from penstock.core.error_names import named_error
 from penstock.core.errors import Internal, PenstockError
 from penstock.runtime.process.reaper_process import ReaperProcess
@@ -110,7 +111,11 @@ class SpawnedProcess:
         self.is_running = self.is_up = False
         self.has_ended_well = code == 0
         self._down_at_s = asyncio.get_running_loop().time()
-        return _meaning(code) if self.error is None else f"cannot start: {self.error.message}"
+        return (
+            exit_status.in_words(code)
+            if self.error is None
+            else f"cannot start: {self.error.message}"
+        )
 
     @property
     def up_s(self) -> float | None:
@@ -197,13 +202,3 @@ def _path_flags() -> list[str]:
     """What makes ``-m`` look for modules where this process does."""
     is_here = Path(sys.path[0] or ".").absolute() == Path.cwd()
     return [] if is_here else ["-P"]
-
-
-def _meaning(code: int) -> str:
-    """An exit status in words."""
-    if code >= 0:
-        return f"exited with status {code}"
-    try:
-        return f"was killed by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"was killed by signal {-code}"

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from penstock.app.processes.companion import Companion, make_companions
-from penstock.app.processes.control_file import check_store, control_path
+from penstock.app.processes.control_setting import check_store, open_control
 from penstock.app.processes.handover import Handover, settings_out
 from penstock.app.processes.supervisor import Supervisor
 from penstock.app.settings import Settings
@@ -22,7 +22,7 @@ from penstock.core.errors import ConfigError
 from penstock.runtime.process.reaper_process import ReaperProcess
 from penstock.server.share import socket_path
 from penstock.server.sockets import bind, port_of, reserve
-from penstock.stores.sqlite_control_store import SqliteControlStore
+from penstock.stores.open_control_store import control_file_url
 from penstock.telemetry.logs import configure
 
 _log = logging.getLogger("penstock.supervisor")
@@ -54,17 +54,15 @@ async def supervise(paths: Sequence[str], settings: Settings, count: int) -> Non
             grpc_port = port_of(reserved)
         reaper = ReaperProcess()
         folder = stack.enter_context(_private_folder(reaper))
-        path = folder / "control.db"
-        if settings.control_store:
-            path = control_path(settings.control_store)
-        store = SqliteControlStore(path, is_new=True)
+        url = settings.control_store or control_file_url(folder / "control.db")
+        store = open_control(url, is_new=True)
         stack.push_async_callback(store.close)
-        await check_store(store, path)
+        await check_store(store, url)
         common = Handover(
             paths=tuple(paths),
             settings=settings_out(msgspec.structs.replace(settings, processes=count)),
             folder=str(folder),
-            control_path=str(path),
+            control_url=url,
             http_fd=listening.fileno(),
             grpc_port=grpc_port,
             companions=await _start_companions(settings, folder, stack),

@@ -123,12 +123,16 @@ class Supervisor:
             await self._pause(restart.delay_s)
 
     def _next(self, number: int) -> SpawnedProcess:
-        """The next process of a place; while others serve it waits until its models are loaded."""
+        """The next process of a place.
+
+        The first one answers from its first moment, which tells that the server lives. Any other
+        waits until the models of all are loaded: who was answered by one is not refused by another.
+        """
         told = msgspec.structs.replace(
             self._common,
             number=number,
             id=uuid.uuid4().hex[:12],
-            opens_late=self._is_any_up(),
+            opens_late=number > 1 or self._is_any_up(),
             deaths=self._deaths,
         )
         return SpawnedProcess(told, self._reaper, self._came_up)

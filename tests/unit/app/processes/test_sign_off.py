@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from penstock.app.processes.control_file import check_store
-from penstock.app.processes.sign_off import sign_off
+from penstock.app.processes.control_setting import check_store
+from penstock.app.processes.sign_off import sign_off, sign_off_lost
+from penstock.app.processes.this_host import this_host
 from penstock.stores.control_store import Outcome, ServingProcess, Wish
 from penstock.stores.sqlite_control_store import SqliteControlStore
 from penstock.testing.fake_clock import FakeClock
@@ -91,8 +92,22 @@ async def test_a_server_starts_without_what_killed_the_last_one(
     assert deadly is not None
     await store.attempt("lone", "model/m", deadly)
     clock.advance(seen_ago_s)
-    await check_store(store, tmp_path)
+    await check_store(store, "sqlite:///control.db")
     (last,) = await store.desired()
     assert last.value == ("good" if is_lost else "deadly")
     assert bool(await store.standings("model/m", 1e9)) != is_lost
     await store.close()
+
+
+@pytest.mark.parametrize(("host", "is_lost"), [("web-2#ab12cd34", False), ("here", True)])
+async def test_nobody_knows_of_another_host_whether_a_pid_is_there(
+    store: FakeControlStore, host: str, is_lost: bool
+) -> None:
+    await store.leave(DEAD.id)
+    await store.report(ServingProcess("far", 1, NO_PID, this_host() if host == "here" else host))
+    deadly = await store.change(Wish("model/m", "deadly"))
+    assert deadly is not None
+    await store.attempt("far", "model/m", deadly)
+    await sign_off_lost(store)
+    assert ("far" not in store.processes) == is_lost
+    assert (store.changes[-1].undoes == deadly) == is_lost

@@ -1,33 +1,33 @@
-"""The file that the setting ``control_store`` names."""
+"""The control store that the setting ``control_store`` names."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 from penstock.app.processes.sign_off import sign_off_lost
 from penstock.core.errors import ConfigError, StoreError
 from penstock.stores.control_store import ControlStore
-from penstock.stores.store_url import parse_store_url
+from penstock.stores.open_control_store import open_control_store
+from penstock.stores.store_url import without_password
 
 
-def control_path(url: str) -> Path:
-    """The file that the setting ``control_store`` names.
+def open_control(url: str, *, is_new: bool) -> ControlStore:
+    """Open the store of this URL; see ``open_control_store``.
 
     Raises:
         ConfigError: it names none.
     """
     try:
-        address = parse_store_url(url)
+        return open_control_store(url, is_new=is_new)
     except ConfigError as err:
         raise ConfigError(f"control_store: {err.message}") from err
-    if address.scheme != "sqlite" or address.options:
-        raise ConfigError(f"control_store: expected sqlite:///file, got {str(address)!r}")
-    return Path(address.path).absolute()
 
 
-async def check_store(store: ControlStore, path: Path) -> None:
+async def check_store(store: ControlStore, url: str) -> None:
     """Refuse a store that cannot be used, before anything is started; of what an earlier server
     has left in it, take back what that one died of.
+
+    Args:
+        store: the store; closed where it is refused.
+        url: where it is; what of it is secret is not told.
 
     Raises:
         ConfigError: it cannot.
@@ -37,4 +37,4 @@ async def check_store(store: ControlStore, path: Path) -> None:
         await sign_off_lost(store)
     except StoreError as err:
         await store.close()
-        raise ConfigError(f"control_store {path}: {err.message}") from err
+        raise ConfigError(f"control_store {without_password(url)}: {err.message}") from err

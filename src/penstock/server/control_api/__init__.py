@@ -1,0 +1,1 @@
+"""Routes, rollouts and experiments for operators: over REST, from Python, in one process."""

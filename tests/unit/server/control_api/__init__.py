@@ -1,0 +1,1 @@
+"""The control API: operations, answers, bad input."""
