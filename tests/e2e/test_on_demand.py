@@ -19,7 +19,7 @@ import penstock
 from penstock.core.status import VersionState
 from penstock.dialects.open_inference.proto import grpc_predict_v2_pb2 as pb
 from penstock.dialects.open_inference.proto import grpc_predict_v2_pb2_grpc as pb_grpc
-from tests.interop.live import AT_ONCE, Live, tensor
+from tests.interop.live import AT_ONCE, Live, eventually, tensor
 from tests.interop.models import save_python, save_scale
 
 NUM_MODELS = 200
@@ -129,7 +129,8 @@ def test_what_the_server_says_of_cold_models_is_true(server: Live) -> None:
     assert usage == [{"type": "CPU", "id": 0, "byte_size": 30 * 2**20}]
     server.infer("b", X)
     server.infer("b", X)
-    assert (state_of(server, "a"), state_of(server, "b")) == (("UNAVAILABLE", GONE), ("READY", ""))
+    eventually(lambda: state_of(server, "a") == ("UNAVAILABLE", GONE))
+    assert state_of(server, "b") == ("READY", "")
     assert server.ask("GET", "/readyz").status == 200
     with grpc.insecure_channel(server.grpc_address) as channel:
         stub = pb_grpc.GRPCInferenceServiceStub(channel)
