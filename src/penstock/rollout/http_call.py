@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import socket
 import ssl
@@ -101,15 +102,24 @@ async def call(
         DeadlineExceeded: there was none in time.
         NotReady: nobody answers there, or the answer broke off or led elsewhere.
     """
+    opened: list[socket.socket] = []
     try:
         async with asyncio.timeout(asked.timeout_s + _GRACE_S):
-            return await on_daemon_thread(lambda: _ask(asked, tls, hosts), "penstock-http")
+            return await on_daemon_thread(lambda: _ask(asked, tls, hosts, opened), "penstock-http")
     except TimeoutError as err:
+        for sock in opened:  # wakes the thread: an answer that drips in would keep it
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
         raise DeadlineExceeded(f"no answer within {asked.timeout_s:g} s") from err
 
 
-def _ask(asked: HttpCall, tls: ssl.SSLContext | None, hosts: tuple[str, ...] | None) -> HttpAnswer:
-    """Ask and wait. Blocks."""
+def _ask(
+    asked: HttpCall,
+    tls: ssl.SSLContext | None,
+    hosts: tuple[str, ...] | None,
+    opened: list[socket.socket],
+) -> HttpAnswer:
+    """Ask and wait. Blocks. Connections are put in ``opened`` when they are there."""
     import http.client
     import urllib.error
     import urllib.request
@@ -119,7 +129,7 @@ def _ask(asked: HttpCall, tls: ssl.SSLContext | None, hosts: tuple[str, ...] | N
     request = urllib.request.Request(asked.url, asked.body, method=asked.method)  # noqa: S310
     for name, value in asked.headers.items():
         request.add_unredirected_header(name, value)
-    opener = urllib.request.build_opener(_redirects(hosts), *_connections(tls, hosts))
+    opener = urllib.request.build_opener(_redirects(hosts), *_connections(tls, hosts, opened))
     opener.addheaders = [("User-Agent", "penstock"), ("Accept-Encoding", "identity")]
     until_s = time.monotonic() + asked.timeout_s
     try:
@@ -162,12 +172,15 @@ def _read(answer: Any, until_s: float) -> bytes:
     return b"".join(pieces)
 
 
-def _connections(tls: ssl.SSLContext | None, hosts: tuple[str, ...] | None) -> list[Any]:
+def _connections(
+    tls: ssl.SSLContext | None, hosts: tuple[str, ...] | None, opened: list[socket.socket]
+) -> list[Any]:
     """Connect, and hang up before anything is asked where that led to a forbidden address."""
     import http.client
     import urllib.request
 
     def check(sock: socket.socket) -> None:
+        opened.append(sock)
         if hosts == ():
             try:
                 check_address(_peer(sock)[0], "url")

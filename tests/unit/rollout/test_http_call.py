@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -40,6 +42,29 @@ async def test_a_server_that_hangs_is_waited_for_so_long_only(server: OutsideSer
     server.may_answer.clear()
     with pytest.raises(DeadlineExceeded, match=r"no answer within 0\.05 s"):
         await call(HttpCall(server.url, 0.05))
+
+
+async def test_headers_that_drip_in_for_ever_keep_no_thread() -> None:
+    is_over = threading.Event()
+
+    def drip(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+            while not is_over.wait(0.01):
+                connection.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        dripping = threading.Thread(target=drip, args=(listener,))
+        dripping.start()
+        with pytest.raises(DeadlineExceeded):
+            await call(HttpCall(f"http://127.0.0.1:{listener.getsockname()[1]}", 0.05))
+        asking = [one for one in threading.enumerate() if one.name == "penstock-http"]
+        for thread in asking:
+            thread.join(10)
+        is_over.set()
+        dripping.join(10)
+    assert not any(thread.is_alive() for thread in asking)
 
 
 async def test_nobody_there() -> None:
