@@ -45,7 +45,7 @@ BROAD: Mapping[str, tuple[int, str]] = {
     "src/penstock/router/shadow_worker.py": (2, "whatever a version or a comparison raises"),
     "src/penstock/router/variant_recorder.py": (2, "a model may put anything into its answers"),
     "src/penstock/rollout/controller.py": (1, "a bug of ours must not end the deciding"),
-    "src/penstock/rollout/outside.py": (2, "a bug of ours must not end the asking"),
+    "src/penstock/rollout/outside/sources.py": (2, "a bug of ours must not end the asking"),
     "src/penstock/rollout/reporter.py": (1, "a bug of ours must not end the reports"),
     "src/penstock/runtime/huggingface/pretrained.py": (
         2,
@@ -82,7 +82,7 @@ BROAD: Mapping[str, tuple[int, str]] = {
     "src/penstock/scheduler/outcomes.py": (2, "what breaks fails one batch, and no instance"),
     "src/penstock/scheduler/scheduler.py": (2, "what breaks fails one batch, and no instance"),
     "src/penstock/core/daemon_thread.py": (2, "raises it where it is waited for, else logs it"),
-    "src/penstock/app/model_loader.py": (2, "closes what it opened, whatever went wrong"),
+    "src/penstock/app/warm_copies.py": (2, "closes what it opened, whatever went wrong"),
     "src/penstock/repository/remote/bounded_call.py": (1, "raises it where it is waited for"),
     "src/penstock/repository/remote/remote_fault.py": (1, "a store's client raises what it likes"),
     "src/penstock/stores/guard.py": (1, "a store's library raises what it likes"),

@@ -9,7 +9,7 @@ import pytest
 
 import penstock
 from penstock.core.errors import InvalidArgument
-from penstock.rollout import http_call
+from penstock.rollout.outside import http_call
 from penstock.rollout.spec import RolloutSpec, Webhook
 from tests.e2e.test_embedded_traffic import SETTINGS, VERSION, until
 from tests.unit.rollout.outside_server import outside_server

@@ -13,7 +13,7 @@ import msgspec
 
 from penstock.app.cli.server_client import ServerClient
 from penstock.core.errors import Internal, NotReady
-from penstock.rollout.experiments import OutcomesTold
+from penstock.rollout.experiment.experiments import OutcomesTold
 from penstock.server.control_api.actor import ACTOR_HEADER, MAX_ACTOR_CHARS, plain
 from penstock.server.control_api.answers import (
     Disagreements,
@@ -186,7 +186,7 @@ class RolloutClient:
             spec: the fields of an experiment.yaml, or its path.
         """
         if isinstance(spec, str | os.PathLike):
-            from penstock.rollout.experiment_file import read_experiment
+            from penstock.rollout.experiment.spec_file import read_experiment
 
             plan = read_experiment(Path(spec).read_bytes(), os.fspath(spec))
             return self._ask("POST", "/v2/experiments", ExperimentAnswer, plan)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from penstock.app.processes.own_share import OwnShare
     from penstock.app.traffic_engine import TrafficEngine
     from penstock.rollout.book import RoutingBook
-    from penstock.rollout.experiments import Experiments
+    from penstock.rollout.experiment.experiments import Experiments
     from penstock.router.shadow import ShadowTee
     from penstock.server.control_api.traffic_control import TrafficControl
     from penstock.stores.control_store import Change, ControlStore
@@ -215,7 +215,7 @@ class ProcessTraffic:
         if joined is None or book is None or self._is_closed:
             return
         if self._experiments is None:
-            from penstock.rollout.experiments import Experiments
+            from penstock.rollout.experiment.experiments import Experiments
             from penstock.stores.experiment_log_open import open_experiment_log
 
             clock = self._service.clock

@@ -13,19 +13,19 @@ from penstock.core.servable import InferenceClient
 from penstock.core.status import VersionState
 from penstock.dialects.open_inference.rest_request import decode_infer
 from penstock.lifecycle.stream import nearest_name
-from penstock.rollout import prometheus
 from penstock.rollout.book import RoutingBook
 from penstock.rollout.controller import Decider, RolloutController
-from penstock.rollout.experiment_control import ExperimentControl
-from penstock.rollout.experiment_decider import ExperimentDecider
-from penstock.rollout.experiments import Experiments
-from penstock.rollout.http_call import call
-from penstock.rollout.outside import Sources
+from penstock.rollout.experiment.control import ExperimentControl
+from penstock.rollout.experiment.decider import ExperimentDecider
+from penstock.rollout.experiment.experiments import Experiments
+from penstock.rollout.outside import prometheus
+from penstock.rollout.outside.http_call import call
+from penstock.rollout.outside.sources import Sources
+from penstock.rollout.outside.teller import MakeSender
+from penstock.rollout.outside.webhook import WebhookSender
 from penstock.rollout.reporter import Reporter, Versions
 from penstock.rollout.rollout_decider import RolloutDecider
 from penstock.rollout.spec import Webhook
-from penstock.rollout.teller import MakeSender
-from penstock.rollout.webhook import WebhookSender
 from penstock.server.control_api.looking import Looker
 from penstock.server.control_api.traffic_control import Plant, TrafficControl
 from penstock.server.experiment_api import ExperimentApi

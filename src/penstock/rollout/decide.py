@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from penstock.rollout.gates import judge, sides
+from penstock.rollout.gates.gates import judge, sides
 from penstock.rollout.guards import broken
 from penstock.rollout.moves import enter, note
 from penstock.rollout.plan import REFERENCE, gates_of, next_stage, stage_of, waits_for

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from penstock.rollout.decide import CONTROLLER
-from penstock.rollout.gates import judge
+from penstock.rollout.gates.gates import judge
 from penstock.rollout.plan import title
 from penstock.rollout.routes import weight_of
 from penstock.rollout.seen import Evidence

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from penstock.core.errors import ConfigError
 from penstock.evidence.samples import MANY
 from penstock.repository.manifest_shape import nearest
-from penstock.rollout.http_call import check_url
 from penstock.rollout.need import StageNeed, samples_needed
+from penstock.rollout.outside.http_call import check_url
 from penstock.rollout.plan import gates_of, stage_of, stages
 from penstock.rollout.sentences import about, duration
 from penstock.rollout.spec import (

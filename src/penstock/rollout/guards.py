@@ -8,8 +8,8 @@ from typing import Final
 
 from penstock.evidence import rates
 from penstock.evidence.verdict import Verdict
-from penstock.rollout.gates import sides
-from penstock.rollout.gates_counts import Sides
+from penstock.rollout.gates.counts import Sides
+from penstock.rollout.gates.gates import sides
 from penstock.rollout.plan import levels
 from penstock.rollout.seen import Evidence
 from penstock.rollout.state import GateResult, Phase, RolloutState

@@ -8,7 +8,7 @@ import math
 import msgspec
 
 from penstock.evidence import samples
-from penstock.rollout.gate_names import name_of
+from penstock.rollout.gates.names import name_of
 from penstock.rollout.plan import gates_of, levels, stage_of, stages, title
 from penstock.rollout.sentences import percent
 from penstock.rollout.spec import (

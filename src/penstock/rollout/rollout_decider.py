@@ -11,12 +11,12 @@ from penstock.core.clock import Clock, SystemClock
 from penstock.evidence.sample_ratio import log_e_value
 from penstock.rollout.collector import Collected, Collector, Reports
 from penstock.rollout.decide import decide
-from penstock.rollout.outside import Outside, Sources
+from penstock.rollout.outside.sources import Outside, Sources
+from penstock.rollout.outside.teller import TOO_OLD_S, Board, MakeSender, Teller
 from penstock.rollout.routes import route_of, weight_of
 from penstock.rollout.seen import Evidence
 from penstock.rollout.stage_clock import StageClock
 from penstock.rollout.state import ModelRouting, RolloutState
-from penstock.rollout.teller import TOO_OLD_S, Board, MakeSender, Teller
 from penstock.router.route import Route, RoutingKey
 from penstock.telemetry.rollout_stats import RolloutStats
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from penstock.rollout.outbound import check_host, shown_url
+from penstock.rollout.outside.outbound import check_host, shown_url
 from penstock.rollout.spec import Gate, PrometheusGate, RolloutSpec
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from penstock.evidence.verdict import Verdict
-from penstock.rollout.gates import sides
+from penstock.rollout.gates.gates import sides
 from penstock.rollout.plan import gates_of, stage_of, waits_for
 from penstock.rollout.seen import Evidence, Readiness
 from penstock.rollout.sentences import about, duration

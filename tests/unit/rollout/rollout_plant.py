@@ -15,7 +15,7 @@ from penstock.lifecycle.reconciler import Reconciler, ReconcilerOptions
 from penstock.rollout import actions
 from penstock.rollout.book import RoutingBook
 from penstock.rollout.controller import ControllerOptions, RolloutController
-from penstock.rollout.outside import Sources
+from penstock.rollout.outside.sources import Sources
 from penstock.rollout.reporter import Reporter, ReporterOptions, Versions
 from penstock.rollout.rollout_decider import RolloutDecider
 from penstock.rollout.spec import RolloutSpec

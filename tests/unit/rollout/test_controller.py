@@ -13,8 +13,8 @@ import pytest
 from penstock.core.errors import LoadFailed, StoreError
 from penstock.rollout import actions, rollout_decider
 from penstock.rollout.controller import ControllerOptions
-from penstock.rollout.outside import Sources
-from penstock.rollout.prometheus import Sample
+from penstock.rollout.outside.prometheus import Sample
+from penstock.rollout.outside.sources import Sources
 from penstock.rollout.reporter import Versions
 from penstock.rollout.spec import ErrorRateGate, PrometheusGate, RolloutSpec
 from penstock.rollout.state import Phase, RolloutState

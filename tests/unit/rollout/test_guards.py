@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from penstock.rollout.gates_counts import Sides
+from penstock.rollout.gates.counts import Sides
 from penstock.rollout.guards import is_more_often_non_finite
 from penstock.router.counts import PairCounts, VariantCounts
 from tests.unit.rollout.rollouts import a_variant

@@ -7,7 +7,7 @@ import pytest
 
 from penstock.core.dtype import DType
 from penstock.core.tensor import Tensor
-from penstock.rollout.outcomes import parse_outcomes
+from penstock.rollout.experiment.outcomes import parse_outcomes
 from penstock.router.route import Route, RoutingKey
 from penstock.router.router import MAX_PREDICTION_ID_CHARS
 

@@ -10,14 +10,13 @@ from typing import Any
 import pytest
 
 from penstock.core.errors import InvalidArgument, NotFound, PenstockError, TooLarge
-from penstock.rollout import experiments as experiments_module
-from penstock.rollout import outcomes as outcomes_module
-from penstock.rollout.experiment_control import ExperimentControl
-from penstock.rollout.experiments import Experiments
-from penstock.rollout.outcomes import MAX_ROWS
+from penstock.rollout.experiment import experiments as experiments_module
+from penstock.rollout.experiment import outcomes as outcomes_module
+from penstock.rollout.experiment.control import ExperimentControl
+from penstock.rollout.experiment.experiments import Experiments
+from penstock.rollout.experiment.outcomes import MAX_ROWS
 from penstock.server.experiment_api import MAX_OUTCOMES_BYTES, ExperimentApi
-from tests.unit.rollout.experiment_values import FIELDS
-from tests.unit.rollout.test_experiment_decider import (  # noqa: F401  # fixtures
+from tests.unit.rollout.experiment.test_decider import (  # noqa: F401  # fixtures
     book,
     clock,
     control,
@@ -25,6 +24,7 @@ from tests.unit.rollout.test_experiment_decider import (  # noqa: F401  # fixtur
     orders,
     store,
 )
+from tests.unit.rollout.experiment.values import FIELDS
 
 
 def known(model: str) -> list[int]:

@@ -40,7 +40,7 @@ def start_experiment(
     """Share the requests of a model out among its variants, and count what comes of it."""
     import msgspec
 
-    from penstock.rollout.experiment_file import read_experiment
+    from penstock.rollout.experiment.spec_file import read_experiment
 
     spec = read_experiment(_content(file), file)
     body = msgspec.to_builtins(spec)

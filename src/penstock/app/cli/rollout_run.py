@@ -12,8 +12,8 @@ from penstock.app.cli.options import JsonOption, print_json, say
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from penstock.rollout.drive import DriveOptions
-    from penstock.rollout.driver import TrafficDriver
+    from penstock.rollout.drivers.drive import DriveOptions
+    from penstock.rollout.drivers.driver import TrafficDriver
     from penstock.rollout.spec import RolloutSpec
     from penstock.rollout.state import RolloutState
 
@@ -58,9 +58,9 @@ def run_rollout(
     Ended by Ctrl-C, it leaves the traffic as it is; run again, it goes on. Exit status 0 if the
     rollout is done, 1 if it was rolled back or failed, 130 if it was interrupted.
     """
-    from penstock.rollout.drive import DriveOptions
-    from penstock.rollout.http_call import check_url
-    from penstock.rollout.prometheus import fill_in
+    from penstock.rollout.drivers.drive import DriveOptions
+    from penstock.rollout.outside.http_call import check_url
+    from penstock.rollout.outside.prometheus import fill_in
     from penstock.telemetry.logs import configure
 
     configure("json" if as_json else "human", "info")
@@ -79,7 +79,7 @@ def _plan(file: str) -> RolloutSpec:
         ConfigError: it cannot be read, or it cannot.
     """
     from penstock.app.cli.plan_file import read_plan
-    from penstock.rollout.standalone import check_standalone
+    from penstock.rollout.drivers.standalone import check_standalone
 
     spec = read_plan(file)
     check_standalone(spec, file)
@@ -100,8 +100,8 @@ def _driver(
         ConfigError: there is no such driver, or no way to the API.
     """
     from penstock.core.errors import ConfigError
-    from penstock.rollout.gateway_api import GatewayApiDriver, KubernetesAccess, in_cluster
-    from penstock.rollout.gateway_api_route import Backends
+    from penstock.rollout.drivers.gateway_api import GatewayApiDriver, KubernetesAccess, in_cluster
+    from penstock.rollout.drivers.gateway_api_route import Backends
 
     if kind not in _DRIVERS:
         raise ConfigError(f"--driver: expected {' or '.join(_DRIVERS)}, got {kind}")
@@ -124,7 +124,7 @@ def _run(
     import asyncio
     import os
 
-    from penstock.rollout import standalone
+    from penstock.rollout.drivers import standalone
     from penstock.stores.sqlite_control_store import SqliteControlStore
 
     async def main() -> RolloutState:

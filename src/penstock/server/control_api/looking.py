@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from penstock.evidence.means import Moments
 from penstock.rollout.collector import LIVE_S, Reports, read_reports, sum_counts
-from penstock.rollout.outside import OutcomeSource
+from penstock.rollout.outside.sources import OutcomeSource
 from penstock.rollout.plan import gates_of
 from penstock.rollout.report import ProcessReport
 from penstock.rollout.seen import Evidence, Reading, readiness

@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from penstock.rollout.experiment_spec import ExperimentSpec
-from penstock.rollout.experiments import OutcomesTold
+from penstock.rollout.experiment.experiments import OutcomesTold
+from penstock.rollout.experiment.spec import ExperimentSpec
 from penstock.rollout.spec import RolloutSpec
 from penstock.router.route import Route
 from penstock.server.control_api.actor import ACTOR_HEADER, MAX_WHY_CHARS

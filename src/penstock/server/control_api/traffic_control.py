@@ -12,7 +12,7 @@ from penstock.core.clock import Clock
 from penstock.core.errors import FailedPrecondition, NotFound
 from penstock.rollout import actions
 from penstock.rollout.book import RoutingBook
-from penstock.rollout.experiment_control import ExperimentControl
+from penstock.rollout.experiment.control import ExperimentControl
 from penstock.rollout.plan import title
 from penstock.rollout.reporter import VersionsOf
 from penstock.rollout.spec import RolloutSpec, ShadowStage

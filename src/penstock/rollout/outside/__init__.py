@@ -1,0 +1,1 @@
+"""Calls to others: metrics, webhooks, clusters; each with an end to its wait."""
