@@ -4,9 +4,11 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/.stamp
 FRAMEWORKS := .venv-frameworks
+RUNNERS := .venv-runners
+AIRFLOW := .venv-airflow
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-digits demo-rollout serve packages test test-frameworks test-slow lint types bench docs
+.PHONY: help setup demo demo-batch demo-digits demo-rollout demo-stream serve packages test test-frameworks test-runners test-slow lint types bench docs
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 20
@@ -25,6 +27,12 @@ demo: $(STAMP)  ## run the tweet sentiment service on its archive: inferences, a
 demo-digits: $(STAMP)  ## serve two models of digits and ask them over REST and gRPC
 	$(BIN)/python examples/digits/demo.py
 
+demo-batch: $(STAMP)  ## score the archive's tweets in a batch job that is stopped and goes on
+	$(BIN)/python -m examples.batch.demo
+
+demo-stream: $(STAMP)  ## a producer, a model and a consumer on a Redis, a runner killed on the way
+	$(BIN)/python -m examples.streams.demo
+
 demo-rollout: $(STAMP)  ## promote a better model and roll a broken one back, under load
 	$(BIN)/python -m examples.rollouts.demo
 
@@ -32,10 +40,10 @@ serve: $(STAMP)  ## serve the models of this repository on 8080 (REST) and 8081 
 	$(BIN)/penstock serve models
 
 packages:
-	tools/debian_packages.sh redis-server postgresql chromium libnghttp2-14
+	tools/debian_packages.sh redis-server postgresql mariadb-server nats-server rabbitmq-server chromium libnghttp2-14
 
-test: $(STAMP) packages  ## all tests but the slow ones; installs redis-server, postgresql and chromium if missing
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
+test: $(STAMP) packages  ## all tests but the slow ones; installs the servers they need, and chromium, where missing
+	$(BIN)/python -m pytest -m "not slow" -n 3 --dist loadfile --ignore tests/runners
 
 $(FRAMEWORKS)/.stamp: pyproject.toml constraints.txt constraints-frameworks.txt
 	test -x $(FRAMEWORKS)/bin/python || $(PYTHON) -m venv $(FRAMEWORKS)
@@ -47,10 +55,27 @@ $(FRAMEWORKS)/.stamp: pyproject.toml constraints.txt constraints-frameworks.txt
 	touch $@
 
 test-frameworks: $(FRAMEWORKS)/.stamp  ## the tests of the runtimes of other frameworks, in an environment of their own
-	$(FRAMEWORKS)/bin/python -m pytest tests/frameworks
+	$(FRAMEWORKS)/bin/python -m pytest -n 2 --dist loadfile tests/frameworks
+
+$(RUNNERS)/.stamp: pyproject.toml
+	test -x $(RUNNERS)/bin/python || $(PYTHON) -m venv $(RUNNERS)
+	$(RUNNERS)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(RUNNERS)/bin/python -m pip install --quiet --disable-pip-version-check --group runners \
+		'ray[data,client]==2.60.0' apache-beam==2.77.0 pyspark==4.3.0 dagster==1.13.29 croniter -e '.[onnx,batch]'
+	touch $@
+
+$(AIRFLOW)/.stamp: pyproject.toml
+	test -x $(AIRFLOW)/bin/python || $(PYTHON) -m venv $(AIRFLOW)
+	$(AIRFLOW)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(AIRFLOW)/bin/python -m pip install --quiet --disable-pip-version-check --group runners apache-airflow==3.3.2 -e '.[batch]'
+	touch $@
+
+test-runners: $(RUNNERS)/.stamp $(AIRFLOW)/.stamp  ## batch jobs on Ray, and the model in Beam, Spark, Ray Data, Dagster and Airflow
+	$(RUNNERS)/bin/python -m pytest tests/runners
+	$(AIRFLOW)/bin/python -m pytest tests/runners/test_airflow.py
 
 test-slow: $(STAMP)  ## the tests that take minutes
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow --ignore tests/runners
 
 lint: $(STAMP)  ## style, import contracts, spelling, sizes, documentation, generated code
 	$(BIN)/ruff check

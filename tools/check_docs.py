@@ -22,8 +22,10 @@ import typer
 from penstock.app.cli.main import app
 from penstock.app.load_settings import describe_type, setting_types, setting_values
 from penstock.app.settings import Settings
+from penstock.core.byte_size import ByteSize, show_bytes
 from penstock.core.errors import ErrorCode, PenstockError
 from penstock.dialects.open_inference.errors import GRPC_STATUS, HTTP_STATUS
+from penstock.jobs.batch.spec import INPUTS, OUTPUTS, JobFields
 from penstock.repository.manifest import Manifest
 from penstock.telemetry.metric_specs import METRICS
 
@@ -126,8 +128,12 @@ def _meanings(struct: Any, prefix: str) -> Iterator[tuple[str, str]]:
 def attributes(owner: type) -> dict[str, str]:
     """The ``Attributes:`` of a class's docstring: name to text."""
     _, _, section = (owner.__doc__ or "").partition("Attributes:\n")
-    entries = re.findall(r"^ +(\w+): (.*(?:\n {12,}\S.*)*)", section, re.MULTILINE)
-    return {name: re.sub(r"\s+", " ", text).replace("``", "`") for name, text in entries}
+    entries = re.findall(r"^ +(\w+(?:, \w+)*): (.*(?:\n {12,}\S.*)*)", section, re.MULTILINE)
+    return {
+        name: re.sub(r"\s+", " ", text).replace("``", "`")
+        for names, text in entries
+        for name in names.split(", ")
+    }
 
 
 def metrics_table() -> str:
@@ -188,7 +194,52 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
+def job_table() -> str:
+    """Every field of a batch job's file but its input and its output."""
+    return _fields_table(JobFields)
+
+
+def formats_table(kinds: Mapping[str, type[msgspec.Struct]]) -> str:
+    """The fields of each format of a batch job's input or output."""
+    return "\n".join(
+        f"#### format: {name}\n\n{_plain(_summary(kind))}\n\n{_fields_table(kind)}"
+        for name, kind in kinds.items()
+    )
+
+
+def _fields_table(owner: type[msgspec.Struct]) -> str:
+    told = attributes(owner)
+    rows = [
+        (f"`{field.name}`", _field_default(field), _plain(told.get(field.name, "")))
+        for field in msgspec.structs.fields(owner)
+    ]
+    return _table(("Field", "Default", "Meaning"), rows)
+
+
+def _field_default(field: msgspec.structs.FieldInfo) -> str:
+    if field.required:
+        return "has to be said"
+    value = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
+    if isinstance(value, msgspec.Struct):
+        pairs = ((name, getattr(value, name)) for name in value.__struct_fields__)
+        value = ", ".join(f"{name}: {one}" for name, one in pairs if one not in ("", {}))
+    elif isinstance(value, ByteSize):
+        value = show_bytes(value)
+    elif isinstance(value, bool):
+        value = str(value).lower()
+    return "nothing" if value in (None, "", (), {}) else f"`{value}`"
+
+
+def _summary(owner: type) -> str:
+    """The first paragraph of a class's docstring."""
+    text = (owner.__doc__ or "").partition("\n\n")[0]
+    return re.sub(r"\s+", " ", text).replace("``", "`")
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
+    "job": job_table,
+    "inputs": lambda: formats_table(INPUTS),
+    "outputs": lambda: formats_table(OUTPUTS),
     "settings": settings_table,
     "metrics": metrics_table,
     "errors": errors_table,

@@ -36,7 +36,7 @@ WIDE: Mapping[str, str] = {
 """Functions with more parameters, and why."""
 
 BROAD: Mapping[str, tuple[int, str]] = {
-    "src/penstock/server/http.py": (2, "the edge: a bug of ours is a 500, and logged"),
+    "src/penstock/server/http.py": (3, "the edge: a bug of ours is a 500, and logged"),
     "src/penstock/server/grpc_api/servicer.py": (2, "the edge: a bug of ours is INTERNAL"),
     "src/penstock/server/grpc_http2/server.py": (2, "the edge: a bug of ours is INTERNAL"),
     "src/penstock/lifecycle/reconciler.py": (2, "a bug of ours must not end the following"),
@@ -77,6 +77,8 @@ BROAD: Mapping[str, tuple[int, str]] = {
     "src/penstock/runtime/process/start.py": (1, "closes what it opened, whatever went wrong"),
     "src/penstock/runtime/process/worker.py": (2, "a user's code raises what it likes"),
     "src/penstock/runtime/process/worker_link.py": (2, "a worker waits for some answer"),
+    "src/penstock/jobs/stream/decode.py": (1, "a user's code raises what it likes"),
+    "src/penstock/jobs/stream/encode.py": (1, "a user's code raises what it likes"),
     "src/penstock/app/copies.py": (1, "closes what it opened, whatever went wrong"),
     "src/penstock/runtime/instance.py": (1, "a user's code raises what it likes"),
     "src/penstock/scheduler/outcomes.py": (2, "what breaks fails one batch, and no instance"),
@@ -93,6 +95,13 @@ BROAD: Mapping[str, tuple[int, str]] = {
     "src/penstock/stores/single_flight.py": (1, "lands its flights, whatever went wrong"),
     "src/penstock/stores/sqlite_statements.py": (1, "closes what it opened, whatever went wrong"),
     "src/penstock/lifecycle/harness.py": (4, "loaders and observers are foreign code"),
+    "src/penstock/jobs/batch/pipeline.py": (1, "raises it where it is waited for, ends the rest"),
+    "src/penstock/jobs/batch/sources/store_files.py": (1, "a store's client raises what it likes"),
+    "src/penstock/jobs/batch/sinks/object_folder.py": (1, "a store's client raises what it likes"),
+    "src/penstock/jobs/batch/applied_function.py": (1, "a user's code raises what it likes"),
+    "src/penstock/jobs/batch/user_function.py": (1, "a user's code raises what it likes"),
+    "src/penstock/app/jobs/served/job_run.py": (1, "a bug of ours fails one job, and is logged"),
+    "src/penstock/app/jobs/served/job_runner.py": (1, "a bug of ours must not end the running"),
     "src/penstock/app/cli/input_file.py": (1, "a file reader's exceptions are of no known class"),
 }
 """Files that may catch everything: how often, and why."""

@@ -9,29 +9,41 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from penstock.app.adapters.beam import beam_model_handler
+    from penstock.app.adapters.ray_data import RayDataPredictor
+    from penstock.app.adapters.spark import SparkPredictor
     from penstock.app.embedded import Models, serving
+    from penstock.app.jobs.batch_job import BatchJob
     from penstock.app.rollout_client import RolloutClient
     from penstock.core.errors import InvalidInput, PenstockError
     from penstock.core.model import Model, ModelClient, ModelContext, Rows
 
 __all__ = [
+    "BatchJob",
     "InvalidInput",
     "Model",
     "ModelClient",
     "ModelContext",
     "Models",
     "PenstockError",
+    "RayDataPredictor",
     "RolloutClient",
     "Rows",
+    "SparkPredictor",
+    "beam_model_handler",
     "serving",
 ]
 __version__ = "0.1.0"
 
 _WHERE = {
+    "BatchJob": "penstock.app.jobs.batch_job",
     "InvalidInput": "penstock.core.errors",
     "PenstockError": "penstock.core.errors",
     "Models": "penstock.app.embedded",
+    "RayDataPredictor": "penstock.app.adapters.ray_data",
     "RolloutClient": "penstock.app.rollout_client",
+    "SparkPredictor": "penstock.app.adapters.spark",
+    "beam_model_handler": "penstock.app.adapters.beam",
     "serving": "penstock.app.embedded",
 }
 

@@ -9,14 +9,18 @@ import penstock
 
 def test_the_public_names() -> None:
     assert penstock.__all__ == [
+        "BatchJob",
         "InvalidInput",
         "Model",
         "ModelClient",
         "ModelContext",
         "Models",
         "PenstockError",
+        "RayDataPredictor",
         "RolloutClient",
         "Rows",
+        "SparkPredictor",
+        "beam_model_handler",
         "serving",
     ]
     assert all(hasattr(penstock, name) for name in penstock.__all__)

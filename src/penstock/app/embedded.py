@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from penstock.app.processes.member import Member
     from penstock.app.settings import Settings
     from penstock.server.control_api.traffic_control import TrafficControl
+    from penstock.server.service import ModelService
 
 
 class Models:
@@ -36,6 +37,11 @@ class Models:
 
     def __init__(self, assembly: Assembly) -> None:
         self._service = assembly.service
+
+    @property
+    def service(self) -> ModelService:
+        """The operations beneath, for what has requests ready made."""
+        return self._service
 
     async def infer(
         self,
@@ -152,18 +158,28 @@ async def serving(
 
         member = await lone_member(effective)
     try:
-        async with _served([os.fspath(path) for path in paths], effective, member) as models:
-            yield models
+        where = [os.fspath(path) for path in paths]
+        async with assembled(where, effective, member) as assembly:
+            yield Models(assembly)
     finally:
         if member is not None:
             await member.leave()
 
 
 @asynccontextmanager
-async def _served(
-    paths: Sequence[str], settings: Settings, member: Member | None
-) -> AsyncIterator[Models]:
-    """As ``serving``; the member is what keeps the desired state, if anything does."""
+async def assembled(
+    paths: Sequence[str], settings: Settings, member: Member | None = None
+) -> AsyncIterator[Assembly]:
+    """The parts of a server without sockets whose models are loaded, as for ``serving``.
+
+    Args:
+        paths: files, folders and repositories.
+        settings: everything else.
+        member: what keeps the desired state; None: nothing does.
+
+    Raises:
+        ConfigError, LoadFailed: see ``serving``.
+    """
     assembly = build(paths, settings, LevelSwitch())
     if member is not None:
         await member.begin(assembly, asyncio.Event())
@@ -175,7 +191,7 @@ async def _served(
         await first_of(load_initial(assembly, settings, member), source, asyncio.Event())
         _check_loaded(assembly)
         assembly.service.has_started = True
-        yield Models(assembly)
+        yield assembly
     finally:
         assembly.service.is_draining = True
         await assembly.traffic.leave()

@@ -20,6 +20,10 @@
     │   └── ModelCrashed       the process that computed it died
     ├── LoadFailed             an artifact could not be loaded or warmed up
     ├── ConfigError            a configuration file, setting or path is wrong
+    ├── JobFailed              a batch job stands still; what it did is kept
+    │   ├── JobInputError      something it reads cannot be read
+    │   └── JobOutputError     something it writes cannot be written
+    ├── StreamError            a message broker is down, or refuses
     └── Internal               our own fault
 
 No HTTP or gRPC number lives here: each dialect maps every code, and a test walks the tree.
@@ -262,6 +266,46 @@ class ConfigError(PenstockError):
     """A setting, a manifest or a path is wrong; the message names file and field."""
 
     code = ErrorCode.CONFIG_ERROR
+
+
+class JobFailed(PenstockError):
+    """A batch job could not be brought to its end. What is done stays done; it can be resumed.
+
+    Attributes:
+        retryable: whether another try may fare better with nothing changed.
+    """
+
+    code = ErrorCode.FAILED_PRECONDITION
+
+    def __init__(
+        self, message: str, *, retry_after_s: float | None = None, retryable: bool = False
+    ) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.retryable = retryable
+
+
+class JobInputError(JobFailed):
+    """What a job reads cannot be read, or is not what it was; the message names file and place."""
+
+
+class JobOutputError(JobFailed):
+    """What a job writes cannot be written; nothing of the part is visible."""
+
+
+class StreamError(PenstockError):
+    """A message broker is away, slow, or refuses.
+
+    Attributes:
+        retryable: whether it may pass; not where it refuses who or what we are.
+    """
+
+    code = ErrorCode.NOT_READY
+
+    def __init__(
+        self, message: str, *, retry_after_s: float | None = None, retryable: bool = True
+    ) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.retryable = retryable
 
 
 class Internal(PenstockError):

@@ -202,7 +202,8 @@ def _read_parquet(content: bytes, where: str) -> Columns:
     try:
         parquet: Any = importlib.import_module("pyarrow.parquet")
     except ModuleNotFoundError as err:
-        raise LoadFailed(f"{where}: reading Parquet needs pyarrow: pip install pyarrow") from err
+        text = f"{where}: reading Parquet needs pyarrow: pip install 'penstock[batch]'"
+        raise LoadFailed(text) from err
     try:
         table = parquet.read_table(io.BytesIO(content))
     except Exception as err:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from penstock import __version__
+from penstock.app.cli.batch import batch_app
 from penstock.app.cli.doctor import doctor
 from penstock.app.cli.experiment import experiment_app
 from penstock.app.cli.models import models_app
@@ -17,6 +18,7 @@ from penstock.app.cli.predict import predict
 from penstock.app.cli.rollout import rollout_app
 from penstock.app.cli.route import route_app
 from penstock.app.cli.serve import serve_command
+from penstock.app.cli.stream import stream_app
 from penstock.core.errors import ConfigError, PenstockError
 
 app = typer.Typer(
@@ -33,9 +35,11 @@ app.command("pack", cls=PlainCommand)(pack_command)
 app.command("inspect", cls=PlainCommand)(inspect_command)
 app.command("doctor", cls=PlainCommand)(doctor)
 app.add_typer(models_app, name="models")
+app.add_typer(batch_app, name="batch")
 app.add_typer(route_app, name="route")
 app.add_typer(rollout_app, name="rollout")
 app.add_typer(experiment_app, name="experiment")
+app.add_typer(stream_app, name="stream")
 
 
 def _tell_version(asked: bool) -> None:

@@ -69,12 +69,7 @@ def decode_infer(
     model = message.model_name
     if raw is None:
         raw = list(message.raw_input_contents)
-    items = message.inputs
-    inputs = (
-        _raw_inputs(model, items, raw, limits)
-        if raw
-        else tuple([_typed_input(model, item, limits) for item in items])
-    )
+    inputs = read_tensors(model, message.inputs, raw, limits)
     if len(inputs) > 1:
         check_unique("input", [tensor.name for tensor in inputs])
     request = InferRequest(
@@ -99,6 +94,26 @@ def decode_infer(
             }
         ),
     )
+
+
+def read_tensors(
+    model: str, items: Any, raw: Sequence[bytes | memoryview], limits: DecodeLimits = DEFAULT_LIMITS
+) -> tuple[Tensor, ...]:
+    """The tensors of a request, or of an answer: their messages have the same fields.
+
+    Args:
+        model: the model's name, for messages.
+        items: what describes the tensors.
+        raw: their contents; empty: ``items`` hold them.
+        limits: bounds of the structure.
+
+    Raises:
+        InvalidArgument: what describes a tensor does not fit what it holds.
+        Unsupported: a tensor is in shared memory.
+    """
+    if raw:
+        return _raw_inputs(model, items, raw, limits)
+    return tuple([_typed_input(model, item, limits) for item in items])
 
 
 def encode_parameters(given: Mapping[str, Parameter]) -> pb.ModelInferResponse:

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from penstock.core.error_names import error_class
-from penstock.core.errors import InvalidInput, LoadFailed, ModelFailed, PenstockError
+from penstock.core.errors import (
+    InvalidInput,
+    JobFailed,
+    LoadFailed,
+    ModelFailed,
+    PenstockError,
+)
 from penstock.runtime.process.frame import WireError
 
 
@@ -26,6 +32,8 @@ def error_in(wire: WireError) -> PenstockError:
         return InvalidInput(wire.index, wire.message)
     if kind is LoadFailed:
         return LoadFailed(wire.message, retryable=wire.retryable)
+    if issubclass(kind, JobFailed):
+        return kind(wire.message, retry_after_s=wire.retry_after_s, retryable=wire.retryable)
     if issubclass(kind, ModelFailed):
         return kind(wire.message, retry_after_s=wire.retry_after_s, is_reported=wire.is_reported)
     return kind(wire.message, retry_after_s=wire.retry_after_s)

@@ -1,0 +1,1 @@
+"""Jobs put together: where their models come from, what users call."""

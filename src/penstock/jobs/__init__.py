@@ -1,0 +1,1 @@
+"""Models over data at rest and in motion: batch jobs and streams."""

@@ -1,0 +1,1 @@
+"""Batch jobs: splits of an input, predicted and written exactly once."""

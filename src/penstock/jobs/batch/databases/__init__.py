@@ -1,0 +1,1 @@
+"""Databases that batch jobs read and write: a module each."""

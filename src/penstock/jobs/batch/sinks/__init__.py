@@ -1,0 +1,1 @@
+"""Where a batch job writes: a file each."""

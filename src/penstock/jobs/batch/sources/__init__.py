@@ -1,0 +1,1 @@
+"""What a batch job reads: a file each."""

@@ -1,0 +1,1 @@
+"""Databases and Redis as batch jobs read and write them."""

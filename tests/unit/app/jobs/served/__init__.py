@@ -1,0 +1,1 @@
+"""Batch jobs that a server takes over HTTP."""
