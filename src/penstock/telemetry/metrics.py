@@ -145,7 +145,7 @@ class MetricsPage:
         yield from _processes(self._edge)
         yield from _routes(self._edge.routes)
         yield from _rollouts(self._edge.rollouts or RolloutStats())
-        requests, rows, cache = _family(REQUESTS), _family(ROWS), _family(CACHE)
+        requests, rows, cache = family_of(REQUESTS), family_of(ROWS), family_of(CACHE)
         for stats in models:
             if stats.cache_hits or stats.cache_misses:
                 cache.add_metric([stats.name, str(stats.version), "hit"], stats.cache_hits)
@@ -153,21 +153,21 @@ class MetricsPage:
             for outcome, count in sorted(stats.outcomes.items()):
                 requests.add_metric([stats.name, str(stats.version), outcome], count)
             rows.add_metric([stats.name, str(stats.version)], stats.rows)
-        rejected, state = _family(REJECTED), _family(STATE)
+        rejected, state = family_of(REJECTED), family_of(STATE)
         for (protocol, code), count in sorted(self._edge.rejected.items()):
             rejected.add_metric([protocol, code], count)
         for status in self._statuses():
             state.add_metric([status.id.name, str(status.id.version), status.state], 1)
         yield from (requests, rejected, rows, cache, state)
         for spec, read in _NUMBERS:
-            family = _family(spec)
+            family = family_of(spec)
             for stats in models:
                 family.add_metric([stats.name, str(stats.version)], read(stats))
             yield family
         for spec, of, unit in _HISTOGRAMS:
-            family = _family(spec)
+            family = family_of(spec)
             for stats in models:
-                buckets, total = _buckets(of(stats), spec, unit)
+                buckets, total = buckets_of(of(stats), spec, unit)
                 family.add_metric([stats.name, str(stats.version)], buckets, total)
             yield family
 
@@ -197,21 +197,21 @@ def _render(collectors: Iterable[Any]) -> tuple[bytes, str]:
 def _stores(stores: Iterable[StoreStats]) -> Iterator[Any]:
     """The metric families of the stores."""
     for spec, counts in _STORE_COUNTS:
-        family = _family(spec)
+        family = family_of(spec)
         for stats in stores:
             for labels, value in counts(stats):
                 family.add_metric([stats.name, *labels], value)
         yield family
     for spec, of in _STORE_HISTOGRAMS:
-        family = _family(spec)
+        family = family_of(spec)
         for stats in stores:
-            family.add_metric([stats.name], *_buckets(of(stats), spec, _NS))
+            family.add_metric([stats.name], *buckets_of(of(stats), spec, _NS))
         yield family
 
 
 def _memory(models: Iterable[ModelStats], edge: EdgeStats) -> Iterator[Any]:
     """The metric families of the memory."""
-    family = _family(MODEL_MEMORY)
+    family = family_of(MODEL_MEMORY)
     for stats in models:
         labels = [stats.name, str(stats.version), stats.memory_source]
         family.add_metric(labels, stats.memory_bytes)
@@ -220,7 +220,7 @@ def _memory(models: Iterable[ModelStats], edge: EdgeStats) -> Iterator[Any]:
         return
     specs = (MEMORY_HELD, MEMORY_BUDGET, EVICTIONS, ON_DEMAND_WAITING)
     for spec, value in zip(specs, edge.memory(), strict=True):
-        family = _family(spec)
+        family = family_of(spec)
         family.add_metric([], value)
         yield family
 
@@ -230,7 +230,7 @@ def _processes(edge: EdgeStats) -> Iterator[Any]:
     counted = (1, edge.silent_processes, edge.process_deaths, edge.control_store_up)
     specs = (PROCESSES, PROCESSES_SILENT, PROCESS_DEATHS, CONTROL_STORE_UP)
     for spec, value in zip(specs, counted, strict=True):
-        family = _family(spec)
+        family = family_of(spec)
         if value is not None:
             family.add_metric([], value)
         yield family
@@ -239,20 +239,20 @@ def _processes(edge: EdgeStats) -> Iterator[Any]:
 def _rollouts(stats: RolloutStats) -> Iterator[Any]:
     """The metric families of the rollouts."""
     for spec, read in _ROLLOUTS:
-        family = _family(spec)
+        family = family_of(spec)
         for labels, value in sorted(read(stats)):
             family.add_metric(list(labels), value)
         yield family
-    family = _family(ROLLOUT_EFFECT_SECONDS)
+    family = family_of(ROLLOUT_EFFECT_SECONDS)
     for model, histogram in sorted(stats.effect_ns.items()):
-        family.add_metric([model], *_buckets(histogram, ROLLOUT_EFFECT_SECONDS, _NS))
+        family.add_metric([model], *buckets_of(histogram, ROLLOUT_EFFECT_SECONDS, _NS))
     yield family
 
 
 def _routes(routes: RouteStats) -> Iterator[Any]:
     """The metric families of the routes."""
-    requests, fallbacks = _family(VARIANT_REQUESTS), _family(VARIANT_FALLBACKS)
-    unkeyed = _family(ROUTE_UNKEYED)
+    requests, fallbacks = family_of(VARIANT_REQUESTS), family_of(VARIANT_FALLBACKS)
+    unkeyed = family_of(ROUTE_UNKEYED)
     for stats in routes:
         labels = [stats.model, str(stats.version), stats.variant]
         requests.add_metric(labels, stats.requests)
@@ -262,7 +262,8 @@ def _routes(routes: RouteStats) -> Iterator[Any]:
     yield from (requests, fallbacks, unkeyed)
 
 
-def _family(spec: MetricSpec) -> Any:
+def family_of(spec: MetricSpec) -> Any:
+    """An empty family of the Prometheus client for a metric."""
     from prometheus_client import core
 
     families = {
@@ -273,7 +274,7 @@ def _family(spec: MetricSpec) -> Any:
     return families[spec.kind](spec.name, spec.meaning, labels=spec.labels)
 
 
-def _buckets(
+def buckets_of(
     histogram: Histogram, spec: MetricSpec, unit: float
 ) -> tuple[list[tuple[str, int]], float]:
     """Cumulative buckets and the sum, in the metric's unit."""

@@ -1,0 +1,1 @@
+"""Streams: consume, predict in micro-batches, produce."""
