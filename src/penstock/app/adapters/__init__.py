@@ -1,0 +1,1 @@
+"""Adapters: a model inside other people's runners: Beam, Spark, Ray Data."""

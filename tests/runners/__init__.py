@@ -1,0 +1,1 @@
+"""Tests in other people's runners: `make test-runners`."""
