@@ -49,6 +49,7 @@ from penstock.telemetry.trace import open_telemetry
 
 if TYPE_CHECKING:
     from penstock.app.cached_loader import SharedStore
+    from penstock.app.jobs.served.served_jobs import ServedJobs
     from penstock.server.api import Api
 
 
@@ -64,6 +65,7 @@ class Assembly:
         http_app: the ASGI application.
         workers: the worker processes of the models.
         traffic: the routes, rollouts and experiments.
+        jobs: the batch jobs of clients; None: none are taken.
     """
 
     source: ModelSource
@@ -73,13 +75,37 @@ class Assembly:
     http_app: HttpApp
     workers: SharedWorkers
     traffic: ProcessTraffic
+    jobs: ServedJobs | None = None
+
+    async def open_jobs(self) -> None:
+        """Take batch jobs, where there shall be any; before anything is listened to.
+
+        Raises:
+            ConfigError: their folder or their queue cannot be used.
+        """
+        if self.jobs is not None:
+            await self.jobs.open()
+
+    def has_started(self) -> None:
+        """Everything is up: this process is ready, and runs jobs."""
+        self.service.has_started = True
+        if self.jobs is not None:
+            self.jobs.start()
+
+    async def leave(self) -> None:
+        """Before this process drains: decide nothing and run no jobs any longer."""
+        if self.jobs is not None:
+            await self.jobs.leave()
+        await self.traffic.leave()
 
     async def end(self) -> None:
-        """When the last request is answered: end the workers, close the stores of the traffic."""
+        """When the last request is answered: end the workers, close the stores."""
         try:
             await self.workers.close()
         finally:
             await self.traffic.close()
+            if self.jobs is not None:
+                await self.jobs.close()
 
 
 class _LateClient:
@@ -150,7 +176,19 @@ def build(
     if settings.telemetry.tracing:
         service.recorders.append(open_telemetry(clock))
     http_app = HttpApp(service, lambda: api().routes, settings.http.limits)
-    return Assembly(source, control, service, api, http_app, workers, traffic)
+    jobs = _jobs(paths, settings, service, clock)
+    return Assembly(source, control, service, api, http_app, workers, traffic, jobs)
+
+
+def _jobs(
+    paths: Sequence[str], settings: Settings, service: ModelService, clock: Clock
+) -> ServedJobs | None:
+    """The batch jobs of clients; imported by those who take them."""
+    if not settings.jobs.folder:
+        return None
+    from penstock.app.jobs.served.served_jobs import ServedJobs
+
+    return ServedJobs(settings, paths, service, clock)
 
 
 def _num_processes(settings: Settings) -> int:

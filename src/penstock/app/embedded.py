@@ -200,6 +200,7 @@ async def assembled(
             assembly.service,
             stop_accepting=(),
             timeout_s=settings.drain_timeout_s,
+            is_silent=True,
             end_workers=assembly.end,
         )
 

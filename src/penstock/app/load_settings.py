@@ -22,6 +22,9 @@ _CONFIG_VARIABLE = "PENSTOCK_CONFIG"
 _NO_SETTINGS = frozenset((_CONFIG_VARIABLE, "PENSTOCK_URL"))
 """Variables with our prefix that other options read: the settings file, the server to talk to."""
 
+_CREDENTIALS = re.compile(r"PENSTOCK_(KAFKA|NATS|RABBITMQ|REDIS)_(USERNAME|PASSWORD)")
+"""Variables with our prefix that streams read: who logs in to a broker."""
+
 _DEFAULT_FILE = "penstock.yaml"
 _COMMAND_LINE = "command line"
 _VARIABLE = "environment variable "
@@ -54,8 +57,8 @@ def load_settings(
     Args:
         config: the settings file; None: ``PENSTOCK_CONFIG``, else ``penstock.yaml`` where there
             is one.
-        environ: the environment. ``PENSTOCK_URL``, and what Kubernetes injects for a service
-            called ``penstock``, are no settings.
+        environ: the environment. ``PENSTOCK_URL``, the names and passwords for brokers, and what
+            Kubernetes injects for a service called ``penstock``, are no settings.
         flags: dotted setting name to value, only what was given on the command line.
         flags_name: what messages call the place of ``flags``.
 
@@ -98,11 +101,17 @@ def _layers(
         for name, value in _flatten(_read_file(path), path):
             yield name, value, path
     for key, text in sorted(environ.items()):
-        if key.startswith(_PREFIX) and key not in _NO_SETTINGS and not _is_service_link(key, text):
+        if key.startswith(_PREFIX) and not _is_no_setting(key, text):
             name = key.removeprefix(_PREFIX).lower().replace("__", ".")
             yield name, text, f"{_VARIABLE}{key}"
     for name, value in flags.items():
         yield name, value, flags_name
+
+
+def _is_no_setting(key: str, text: str) -> bool:
+    """Whether a variable with our prefix is for somebody else."""
+    is_others = key in _NO_SETTINGS or _CREDENTIALS.fullmatch(key) is not None
+    return is_others or _is_service_link(key, text)
 
 
 def _is_service_link(key: str, text: str) -> bool:

@@ -135,6 +135,7 @@ async def _run(
     """From the first look at the models to the end of the drain."""
     assembly = server.assembly
     stopped = stop_event(is_supervised=doors.are_shared)
+    await assembly.open_jobs()
     if member is not None:
         await member.begin(assembly, stopped)
     source = asyncio.create_task(assembly.source.run(assembly.control), name="source")
@@ -161,7 +162,7 @@ async def _run(
                 await _all_started(member, source, stopped)
             if opens_late and not stopped.is_set():
                 opened += await _open_late(server, doors, settings)
-            assembly.service.has_started = True
+            assembly.has_started()
         if not stopped.is_set():
             await _announce(server, member, on_ready)
         await first_of(stopped.wait(), source, stopped)
@@ -170,7 +171,7 @@ async def _run(
         raise
     finally:
         assembly.service.is_draining = True  # before anything that may take its time
-        await assembly.traffic.leave()
+        await assembly.leave()
         await let_go([source, *([loaded] if loaded is not None else [])], member)
         await drain(
             assembly.service,

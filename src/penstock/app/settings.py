@@ -23,6 +23,8 @@ AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
 Processes = Annotated[int, msgspec.Meta(ge=1, le=256)] | Literal["auto"]
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 NonNegative = Annotated[float, msgspec.Meta(ge=0)]
+Niceness = Annotated[int, msgspec.Meta(ge=0, le=19)]
+Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
 
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -226,6 +228,37 @@ class RemoteSettings(_Strict, frozen=True):
     allow_unverified: bool = False
 
 
+class JobsSettings(_Strict, frozen=True):
+    """Batch jobs that clients ask for over HTTP. They yield to what is online.
+
+    Attributes:
+        folder: where jobs, their uploads and their outputs are kept; several serving processes
+            share one. Empty: no jobs over HTTP.
+        roots: folders and URLs, as ``/data`` or ``s3://bucket/data``, below which a job may read
+            and write files by reference; empty: jobs bring their input with them.
+        max_upload_bytes: the most that an uploaded input may take, as it comes.
+        max_queued: jobs that may wait.
+        max_running: jobs that run at once, in all serving processes together.
+        max_workers: copies of its model that one job may compute with.
+        max_memory_bytes: the most that a job may ask for as its ``memory``.
+        keep_s: how long a job that has ended is kept with its output, in seconds.
+        niceness: how far a job's processes stand back, from 0 to 19; at 19 they compute only where
+            nothing else wants the processor.
+        cpu_share: the part of the machine's processors that jobs may compute on, one at least.
+    """
+
+    folder: str = ""
+    roots: tuple[str, ...] = ()
+    max_upload_bytes: ByteSize = ByteSize(10 * 1024**3)
+    max_queued: AtLeastOne = 100
+    max_running: AtLeastOne = 1
+    max_workers: AtLeastOne = 1
+    max_memory_bytes: ByteSize = ByteSize(1024**3)
+    keep_s: Positive = 7 * 24 * 3600.0
+    niceness: Niceness = 19
+    cpu_share: Share = 1.0
+
+
 class Settings(_Strict, frozen=True):
     """Everything a server can be told, beside its models.
 
@@ -256,6 +289,7 @@ class Settings(_Strict, frozen=True):
         memory: how much memory the loaded models may take.
         workers: worker processes.
         response_cache: where answers are kept that are given again.
+        jobs: batch jobs over HTTP.
         telemetry: logs, metrics, traces.
     """
 
@@ -278,4 +312,5 @@ class Settings(_Strict, frozen=True):
     memory: MemorySettings = MemorySettings()
     workers: WorkerSettings = WorkerSettings()
     response_cache: ResponseCacheSettings = ResponseCacheSettings()
+    jobs: JobsSettings = JobsSettings()
     telemetry: TelemetrySettings = TelemetrySettings()

@@ -12,10 +12,10 @@ from penstock.core.errors import ConfigError, InvalidArgument, NotFound, TooLarg
 from penstock.repository.manifest_shape import describe
 from penstock.rollout.experiment.control import ExperimentControl
 from penstock.rollout.experiment.experiments import Experiments
-from penstock.rollout.experiment.spec_file import read_experiment
 from penstock.rollout.experiment.outcomes import MAX_ROWS
 from penstock.rollout.experiment.result import ExperimentResult
 from penstock.rollout.experiment.spec import ExperimentSpec
+from penstock.rollout.experiment.spec_file import read_experiment
 from penstock.rollout.experiment.state import ExperimentStep
 from penstock.server.control_api.bodies import check_no_more, read_object, take_why
 from penstock.server.exchange import Answer, json_answer

@@ -53,6 +53,7 @@ _REQUEST_TIMEOUT = 408
 _METHODS = {"HEAD": "GET"}
 """HEAD is answered as GET; the server leaves the body away."""
 _OFF_LOOP_FROM_BYTES = 256 * 1024
+_JOBS = "/v2/jobs"
 
 
 class HttpApp:
@@ -89,6 +90,9 @@ class HttpApp:
         fault = host_fault(scope["headers"], scope["http_version"])
         if fault is not None:
             await _send(self.refuse(InvalidArgument(fault), _BAD_REQUEST), send)
+            return
+        if scope["query_string"] and scope["path"].startswith(_JOBS):
+            await self._streamed(scope, receive, send, headers)
             return
         watch = ClientWatch(receive, self._loop, self.limits.body_timeout_s)
         try:
@@ -261,6 +265,33 @@ class HttpApp:
             self._routes = self._make_routes()
         return await self._routes.answer(method, path, body, headers)
 
+    async def _streamed(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
+        """Answer a request of jobs that has a query: what comes or goes may be of any size."""
+        from penstock.server.jobs_api.streams import answer_with_query, send_download
+
+        try:
+            desk = self._service.job_desk()
+            found = await answer_with_query(desk, scope, receive, headers, self.limits)
+            reply = self._plain(found, headers) if isinstance(found, Answer) else None
+        except Exception as err:  # noqa: BLE001  # the edge of the dialect
+            found, reply = Answer(0), self._failed(err, headers)
+        if reply is not None:
+            await _send(reply, send)
+        if isinstance(found, Answer):
+            return
+        watch = ClientWatch(receive, self._loop, self.limits.body_timeout_s)
+        watch.body_complete()
+        try:
+            await send_download(found, [(b"x-request-id", self._request_id(headers))], send)
+        except asyncio.CancelledError:
+            if watch.reason() is None:
+                raise
+        finally:
+            watch.close()
+
+    def _request_id(self, headers: Headers) -> bytes:
+        return headers.get(b"x-request-id") or self._ids.new().encode()
+
     def _internal(self, headers: Headers) -> Answer:
         request_id = headers.get(b"x-request-id", b"").decode("latin-1") or self._ids.new()
         _log.exception("internal error", extra={"request_id": request_id})
@@ -284,7 +315,7 @@ class HttpApp:
         """An answer as it goes out, its body as it is."""
         out = [
             (b"content-type", answer.content_type),
-            (b"x-request-id", headers.get(b"x-request-id") or self._ids.new().encode()),
+            (b"x-request-id", self._request_id(headers)),
             *answer.headers,
         ]
         if b"traceparent" in headers:

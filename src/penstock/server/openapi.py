@@ -36,6 +36,7 @@ def openapi_document(models: Sequence[ModelInfo], version: str) -> dict[str, Any
         version: the server's version.
     """
     from penstock.server.control_api.openapi_paths import control_paths, control_schemas
+    from penstock.server.jobs_api.openapi_paths import job_paths, job_schemas
 
     paths: dict[str, Any] = {}
     newest = {info.id.name: info for info in models}
@@ -51,8 +52,8 @@ def openapi_document(models: Sequence[ModelInfo], version: str) -> dict[str, Any
             "version": version,
             "description": "Open Inference Protocol (V2). One section for each model served.",
         },
-        "paths": paths | _server_paths() | control_paths(),
-        "components": {"schemas": {"Error": _ERROR} | control_schemas()},
+        "paths": paths | _server_paths() | control_paths() | job_paths(),
+        "components": {"schemas": {"Error": _ERROR} | control_schemas() | job_schemas()},
     }
 
 

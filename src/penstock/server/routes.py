@@ -59,8 +59,13 @@ _CONTROL = {
     "experiments/*": _GET,
     "experiments/*/stop": _POST,
     "outcomes": _POST,
+    "jobs": _BOTH,
+    "jobs/*": frozenset({"GET", "DELETE"}),
+    "jobs/*/cancel": _POST,
+    "jobs/*/result": _GET,
 }
-"""Below ``/v2``: who answers which request, and how well it did; ``*`` is a model's name."""
+"""Below ``/v2``: who answers which request, how well it did, and batch jobs; ``*`` is a model's
+name, or a job's id."""
 
 
 class Routes:
@@ -112,11 +117,8 @@ class Routes:
         match path:
             case ["v2", "repository", *rest]:
                 return await self._repository(rest, body)
-            case ["v2", "routes" | "rollouts" | "experiments" | "outcomes", *_]:
-                control = await self._service.traffic_control()
-                from penstock.server.control_api.control_routes import answer_control
-
-                return await answer_control(control, method, path[1:], body, headers)
+            case ["v2", "routes" | "rollouts" | "experiments" | "outcomes" | "jobs", *_]:
+                return await self._steer(method, path[1:], body, headers)
             case ["v2", "logging"]:
                 return await self._logging(method, body)
             case ["v2", "trace", "setting"]:
@@ -131,6 +133,20 @@ class Routes:
             case _:
                 pass
         return await self._told(path)
+
+    async def _steer(
+        self, method: str, path: list[str], body: bytes, headers: Mapping[bytes, bytes]
+    ) -> Answer:
+        """What operators do, and batch jobs; imported by those who do."""
+        if path[0] == "jobs":
+            desk = self._service.job_desk()
+            from penstock.server.jobs_api.job_routes import answer_jobs
+
+            return await answer_jobs(desk, method, path[1:], body, headers)
+        control = await self._service.traffic_control()
+        from penstock.server.control_api.control_routes import answer_control
+
+        return await answer_control(control, method, path, body, headers)
 
     async def _told(self, path: list[str]) -> Answer:
         """What is only told; the numbers of all processes have to be waited for."""
@@ -247,7 +263,7 @@ def allowed_methods(path: list[str]) -> frozenset[str]:
             return _POST
         case ["v2", "repository", *rest] if rest[-3:-2] == ["models"] and len(rest) <= 4:
             return _POST if rest[-1] in ("load", "unload") else _NONE
-        case ["v2", "routes" | "rollouts" | "experiments" as kind, _, *rest]:
+        case ["v2", "routes" | "rollouts" | "experiments" | "jobs" as kind, _, *rest]:
             return _CONTROL.get("/".join([kind, "*", *rest]), _NONE)
         case ["v2", *rest]:
             found = "/".join(rest)

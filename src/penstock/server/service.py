@@ -28,6 +28,7 @@ from penstock.telemetry.stats import EdgeStats, ModelStatsSnapshot
 if TYPE_CHECKING:
     from penstock.rollout.book import RoutingBook
     from penstock.server.control_api.traffic_control import TrafficControl
+    from penstock.server.jobs_api.desk import JobDesk
 
 
 class Traffic(Protocol):
@@ -72,6 +73,7 @@ class ModelService:
         routes: what the router goes by where a request names no version.
         share: the state that several processes share; None: this one's is its own.
         traffic: the routes, rollouts and experiments; None: there can be none.
+        jobs: the batch jobs of clients; None: none are taken.
         siblings: the other processes; None: there are none.
         has_started: whether every door is open.
         is_draining: whether the server is on its way out.
@@ -99,6 +101,7 @@ class ModelService:
         self.share: Share | None = None
         self.siblings: Siblings | None = None
         self.traffic: Traffic | None = None
+        self.jobs: JobDesk | None = None
         self.is_draining = False
         self.has_started = False
         self.in_flight = 0
@@ -213,6 +216,21 @@ class ModelService:
         if self.traffic is None:
             raise Unsupported("routes are not offered here")
         return self.traffic
+
+    def job_desk(self) -> JobDesk:
+        """Whoever takes batch jobs.
+
+        Raises:
+            Unsupported: this server takes none.
+            NotReady: it is on its way out.
+        """
+        if self.jobs is None:
+            raise Unsupported(
+                "batch jobs are not taken here: name a folder for them in the setting jobs.folder"
+            )
+        if self.is_draining:
+            raise NotReady("the server is shutting down")
+        return self.jobs
 
     def ready_models(self) -> list[ModelInfo]:
         """Every version that serves, by name and version."""

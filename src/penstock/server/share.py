@@ -16,6 +16,7 @@ SOCKETS = "process-*.sock"
 """Where the processes of one server listen for one another."""
 
 _MODEL = "model/"
+_JOB = "job/"
 
 
 class Share(Protocol):
@@ -54,6 +55,16 @@ def model_subject(name: str) -> str:
 def model_of(subject: str) -> str | None:
     """The model that a subject is about; None: it is about none."""
     return subject.removeprefix(_MODEL) if subject.startswith(_MODEL) else None
+
+
+def job_subject(place: str, job_id: str) -> str:
+    """The subject of a batch job of a jobs folder, by the folder's own id."""
+    return f"{_JOB}{place}/{job_id}"
+
+
+def is_job(subject: str) -> bool:
+    """Whether a subject is a batch job: serving processes do not follow it, one runs it."""
+    return subject.startswith(_JOB)
 
 
 def routed_model(subject: str) -> str | None:

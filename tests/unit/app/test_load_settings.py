@@ -172,6 +172,8 @@ def test_empty_file_and_empty_group() -> None:
     ("name", "value"),
     [
         ("PENSTOCK_URL", "http://elsewhere:1"),
+        ("PENSTOCK_REDIS_PASSWORD", "secret"),
+        ("PENSTOCK_KAFKA_USERNAME", "me"),
         ("PENSTOCK_SERVICE_HOST", "10.0.0.1"),
         ("PENSTOCK_SERVICE_PORT", "8080"),
         ("PENSTOCK_SERVICE_PORT_HTTP", "8080"),

@@ -11,6 +11,7 @@ from penstock import __version__
 from penstock.app.cli.batch import batch_app
 from penstock.app.cli.doctor import doctor
 from penstock.app.cli.experiment import experiment_app
+from penstock.app.cli.jobs import jobs_app
 from penstock.app.cli.models import models_app
 from penstock.app.cli.options import PlainCommand
 from penstock.app.cli.pack import inspect_command, pack_command
@@ -36,6 +37,7 @@ app.command("inspect", cls=PlainCommand)(inspect_command)
 app.command("doctor", cls=PlainCommand)(doctor)
 app.add_typer(models_app, name="models")
 app.add_typer(batch_app, name="batch")
+app.add_typer(jobs_app, name="jobs")
 app.add_typer(route_app, name="route")
 app.add_typer(rollout_app, name="rollout")
 app.add_typer(experiment_app, name="experiment")

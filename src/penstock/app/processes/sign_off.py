@@ -8,6 +8,7 @@ import os
 from penstock.app.processes.this_host import this_host
 from penstock.core.clock import SystemClock
 from penstock.rollout.sign_off import fail_rollouts, is_route
+from penstock.server.share import is_job
 from penstock.stores.control_store import ControlStore, ServingProcess, Wish
 
 _log = logging.getLogger("penstock.control")
@@ -22,7 +23,8 @@ async def sign_off(store: ControlStore, process_id: str, number: int) -> list[st
     A change that a process was applying when it died is taken back in all: what kills one
     process kills the others, and would kill each that is started in its place. A change
     that takes another back stays: what was before it is known to be bad. So does a route's, of
-    which no process dies; a rollout whose candidate it was loading fails.
+    which no process dies; a rollout whose candidate it was loading fails. So does a batch job's,
+    which runs in a process of its own.
 
     Args:
         store: what all share.
@@ -37,7 +39,7 @@ async def sign_off(store: ControlStore, process_id: str, number: int) -> list[st
     """
     taken_back = []
     for subject, revision in await store.abandoned(process_id):
-        if is_route(subject):
+        if is_route(subject) or is_job(subject):
             continue
         history = await store.history(subject)
         if any(one.undoes for one in history if one.revision == revision):

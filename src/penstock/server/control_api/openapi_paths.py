@@ -1,14 +1,9 @@
-"""The control API in the OpenAPI document, its schemas made from the types that are read and told.
-
-msgspec writes JSON Schema 2020-12; OpenAPI 3.0, which the page at ``/docs`` shows, is older.
-"""
+"""The control API in the OpenAPI document, its schemas made of the types that are read and told."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-
-import msgspec
 
 from penstock.rollout.experiment.experiments import OutcomesTold
 from penstock.rollout.experiment.spec import ExperimentSpec
@@ -17,6 +12,7 @@ from penstock.router.route import Route
 from penstock.server.control_api.actor import ACTOR_HEADER, MAX_WHY_CHARS
 from penstock.server.control_api.answers import Disagreements, History, Rollouts, Routes
 from penstock.server.experiment_api import ExperimentAnswer
+from penstock.server.openapi_schemas import ref, schemas_of
 
 _TYPES = (
     Routes,
@@ -29,7 +25,6 @@ _TYPES = (
     ExperimentSpec,
     Route,
 )
-_REF = "#/components/schemas/{name}"
 _ERRORS = {
     "400": "The request is malformed; the text names the field, what was expected and what came",
     "404": "No such model, or nothing of it",
@@ -66,16 +61,15 @@ _OUTCOMES = {
 
 def control_schemas() -> dict[str, Any]:
     """The schemas of what is read and told, by name."""
-    _, schemas = msgspec.json.schema_components(_TYPES, ref_template=_REF, schema_hook=_any_value)
-    return {name: _older(schema) for name, schema in schemas.items()}
+    return schemas_of(_TYPES)
 
 
 def control_paths() -> dict[str, Any]:
     """Routes, rollouts and experiments."""
-    route, rollout = _ref("RouteAnswer"), _ref("RolloutAnswer")
+    route, rollout = ref("RouteAnswer"), ref("RolloutAnswer")
     one = "/v2/rollouts/{model}"
     return {
-        "/v2/routes": {"get": _operation("routes", "Every model that has a route", _ref("Routes"))},
+        "/v2/routes": {"get": _operation("routes", "Every model that has a route", ref("Routes"))},
         "/v2/routes/{model}": {
             "parameters": [_MODEL],
             "get": _operation("routes", "Who answers the requests of a model", route),
@@ -89,8 +83,8 @@ def control_paths() -> dict[str, Any]:
             ),
         },
         "/v2/rollouts": {
-            "get": _operation("rollouts", "The last rollout of every model", _ref("Rollouts")),
-            "post": _change("rollouts", "Begin a rollout", rollout, _ref("RolloutSpec")),
+            "get": _operation("rollouts", "The last rollout of every model", ref("Rollouts")),
+            "post": _change("rollouts", "Begin a rollout", rollout, ref("RolloutSpec")),
         },
         one: {
             "parameters": [_MODEL],
@@ -101,12 +95,12 @@ def control_paths() -> dict[str, Any]:
             "get": _operation(
                 "rollouts",
                 "Who changed what, when and why",
-                _ref("History"),
+                ref("History"),
             ),
         },
         f"{one}/disagreements": {
             "parameters": [_MODEL],
-            "get": _operation("rollouts", "Where the shadow differs most", _ref("Disagreements")),
+            "get": _operation("rollouts", "Where the shadow differs most", ref("Disagreements")),
         },
         **{
             f"{one}/{action}": {
@@ -125,7 +119,7 @@ def control_paths() -> dict[str, Any]:
 
 
 def _experiment_paths() -> dict[str, Any]:
-    tag, answer = "experiments", _ref("ExperimentAnswer")
+    tag, answer = "experiments", ref("ExperimentAnswer")
     stop = _why()
     stop["properties"]["keep"] = {
         "type": "string",
@@ -133,7 +127,7 @@ def _experiment_paths() -> dict[str, Any]:
     }
     return {
         "/v2/experiments": {
-            "post": _change(tag, "Begin an experiment", answer, _ref("ExperimentSpec"))
+            "post": _change(tag, "Begin an experiment", answer, ref("ExperimentSpec"))
         },
         "/v2/experiments/{model}": {
             "parameters": [_MODEL],
@@ -144,7 +138,7 @@ def _experiment_paths() -> dict[str, Any]:
             "post": _change(tag, "End an experiment", answer, stop, is_needed=False),
         },
         "/v2/outcomes": {
-            "post": _change(tag, "Tell what came of predictions", _ref("OutcomesTold"), _OUTCOMES)
+            "post": _change(tag, "Tell what came of predictions", ref("OutcomesTold"), _OUTCOMES)
         },
     }
 
@@ -175,7 +169,7 @@ def _change(
 
 
 def _errors() -> dict[str, Any]:
-    content = {"application/json": {"schema": _ref("Error")}}
+    content = {"application/json": {"schema": ref("Error")}}
     return {code: {"description": text, "content": content} for code, text in _ERRORS.items()}
 
 
@@ -193,37 +187,3 @@ def _with_why(name: str) -> dict[str, Any]:
     """A schema of ours with the field ``why`` beside its own."""
     schema = control_schemas()[name]
     return {**schema, "properties": {**schema["properties"], "why": _WHY}}
-
-
-def _ref(name: str) -> dict[str, Any]:
-    return {"$ref": _REF.format(name=name)}
-
-
-def _older(schema: Any) -> Any:
-    """JSON Schema 2020-12 as OpenAPI 3.0 writes it."""
-    if isinstance(schema, list):
-        return [_older(one) for one in schema]
-    if not isinstance(schema, dict):
-        return schema
-    told = {key: _older(value) for key, value in schema.items() if key != "propertyNames"}
-    for bound in ("Minimum", "Maximum"):
-        if f"exclusive{bound}" in told:
-            told[bound.lower()] = told[f"exclusive{bound}"]
-            told[f"exclusive{bound}"] = True
-    if "const" in told:
-        told["enum"] = [told.pop("const")]
-    if isinstance(text := told.get("description"), str):
-        told["description"] = text.partition("Attributes:")[0].strip()
-    if {"type": "null"} in told.get("anyOf", ()):
-        told = _nullable(told)
-    return told
-
-
-def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
-    kept = [one for one in schema.pop("anyOf") if one != {"type": "null"}]
-    is_one = len(kept) == 1 and "$ref" not in kept[0]
-    return {**schema, **(kept[0] if is_one else {"anyOf": kept}), "nullable": True}
-
-
-def _any_value(_: type) -> dict[str, Any]:
-    return {"description": "Any JSON value"}

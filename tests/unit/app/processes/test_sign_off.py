@@ -49,6 +49,14 @@ async def test_what_it_died_of_is_taken_back(store: FakeControlStore, before: st
     assert last.why == f"process 2 died while it applied change {deadly} of 'model/m'"
 
 
+async def test_a_batch_job_is_never_taken_back(store: FakeControlStore) -> None:
+    taken = await store.change(Wish("job/place/a", {"state": "queued"}))
+    assert taken is not None
+    await store.attempt("dead", "job/place/a", taken)
+    assert await sign_off(store, "dead", 2) == []
+    assert store.changes[-1].value == {"state": "queued"}
+
+
 async def test_what_was_overtaken_is_left_alone(store: FakeControlStore) -> None:
     deadly = await store.change(Wish("model/m", "deadly"))
     assert deadly is not None

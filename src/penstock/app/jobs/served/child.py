@@ -53,5 +53,6 @@ def _listen(cancel: threading.Event) -> None:
 if __name__ == "__main__":
     import signal
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's; it ends us
+    for number in (signal.SIGINT, signal.SIGTERM):  # a group's signal is the server's; it ends us
+        signal.signal(number, signal.SIG_IGN)
     main()

@@ -9,13 +9,12 @@ from msgspec.structs import replace
 
 from penstock.core.errors import FailedPrecondition
 from penstock.server.jobs_api.answers import JobAnswer, JobProgress, JobState
+from penstock.server.share import job_subject
 
 MAX_STARTS = 5
 """How often a job is begun, or gone on with, whose process dies; then it is what kills it."""
 
 ENDED = frozenset({"done", "failed", "cancelled"})
-
-_JOB = "job/"
 
 
 class JobEntry(msgspec.Struct, frozen=True):
@@ -57,11 +56,6 @@ class JobEntry(msgspec.Struct, frozen=True):
     def has_ended(self) -> bool:
         """Whether nothing more becomes of it."""
         return self.state in ENDED
-
-
-def job_subject(place: str, job_id: str) -> str:
-    """What the control store calls a job of a jobs folder."""
-    return f"{_JOB}{place}/{job_id}"
 
 
 def job_of(place: str, subject: str) -> str | None:

@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from penstock.app.jobs.served.entry import JobEntry, job_of, job_subject
+from penstock.app.jobs.served.entry import JobEntry, job_of
 from penstock.core.errors import NotFound
+from penstock.server.share import job_subject
 from penstock.stores.control_store import Change, ControlStore, Wish
 
 _log = logging.getLogger("penstock.jobs")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 from pathlib import Path
 
 from penstock.app.jobs.batch_job import run_options
@@ -19,6 +20,7 @@ from penstock.app.jobs.served.jobs_folder import (
 from penstock.app.jobs.served.roots import Roots
 from penstock.app.settings import Settings
 from penstock.core.errors import Cancelled, PenstockError
+from penstock.jobs.batch.hold import holder_of
 from penstock.jobs.batch.parts import JobParts
 from penstock.jobs.batch.plan import plan_work
 from penstock.jobs.batch.progress import Progress
@@ -28,6 +30,9 @@ from penstock.jobs.batch.spec_file import read_spec
 from penstock.jobs.batch.spec_inputs import FileInput
 from penstock.jobs.batch.spec_outputs import FileOutput
 from penstock.server.jobs_api.answers import JobProgress
+
+_PATIENCE_S = 30.0
+_LOOK_S = 0.2
 
 _log = logging.getLogger("penstock.jobs")
 
@@ -69,6 +74,7 @@ def _run(told: Told, settings: Settings, cancel: threading.Event, folder: Path) 
         write_progress(folder, JobProgress(*now))
 
     with contextlib.closing(open_parts(spec, settings)) as parts:
+        _wait_free(parts.state, cancel)
         report = run_job(parts, run_options(spec, parts), tell, cancel)
         names = _part_names(parts, folder / OUTPUT) if told.is_upload else ()
     tally = report.tally
@@ -76,6 +82,17 @@ def _run(told: Told, settings: Settings, cancel: threading.Event, folder: Path) 
         folder, JobProgress(report.splits, report.splits, tally.rows_in, tally.rows_dead)
     )
     write_result(folder, Result(report, names))
+
+
+def _wait_free(state: Path, cancel: threading.Event) -> None:
+    """Wait for a runner that is about to end: of a server that was too late to keep its lease.
+
+    One that does not end is another job's, which ``run_job`` tells.
+    """
+    until_s = time.monotonic() + _PATIENCE_S
+    while holder_of(state) is not None and time.monotonic() < until_s:
+        if cancel.wait(_LOOK_S):
+            return
 
 
 def _check_roots(spec: BatchSpec, roots: Roots) -> None:

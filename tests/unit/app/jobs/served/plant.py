@@ -63,7 +63,7 @@ class Plant:
             self._launch,
             name,
             self.clock,
-            RunnerOptions(max_running=settings.max_running, keep_s=settings.keep_s),
+            RunnerOptions(settings.max_running, settings.keep_s, look_s=0.001),
         )
         models: Any = FakeModels()
         self.desk = ServedDesk(
@@ -77,14 +77,17 @@ class Plant:
     async def finish(self, process: PuppetProcess, outcome: Outcome | str) -> None:
         """A process ends; returns when that is written down."""
         process.end.set_result(outcome)
-        while process.entry.id in self.runner._tasks:
-            await asyncio.sleep(0)
+        await asyncio.gather(self.runner._tasks[process.entry.id])
+
+    async def folder_turn(self) -> None:
+        """Let what waits for the disk or the store go on."""
+        await asyncio.to_thread(lambda: None)
 
     async def state(self, job_id: str) -> str:
         return (await self.desk.show(job_id)).state
 
     async def submit(self, job_id: str, **more: Any) -> Any:
-        self.clock.advance_ns(1_000_000)
+        self.clock.advance(0.001)
         return await self.desk.submit({**job_in(self.folder.path.parent), **more}, job_id, "ann")
 
 

@@ -9,6 +9,7 @@ from penstock.app.jobs.served import entry as rules
 from penstock.app.jobs.served.entry import MAX_STARTS, JobEntry
 from penstock.core.errors import FailedPrecondition
 from penstock.server.jobs_api.answers import JobProgress
+from penstock.server.share import is_job, job_subject
 
 SPEC = {"name": "n", "model": {"name": "m", "version": 3}, "output": {"path": "/out"}}
 QUEUED = JobEntry("a", "job-1", "d", SPEC, is_upload=False)
@@ -75,8 +76,9 @@ def test_what_a_client_is_told() -> None:
 
 
 def test_a_subject_is_of_one_folder() -> None:
-    subject = rules.job_subject("p1", "a")
+    subject = job_subject("p1", "a")
     assert subject == "job/p1/a"
+    assert is_job(subject)
     assert rules.job_of("p1", subject) == "a"
     assert rules.job_of("p", subject) is None
     assert rules.job_of("p1", "model/a") is None

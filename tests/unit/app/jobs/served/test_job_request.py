@@ -67,8 +67,8 @@ def test_what_is_for_those_who_have_a_shell_is_refused(name: str) -> None:
 
 
 def test_an_unknown_field_is_an_error_with_the_nearest_name() -> None:
-    with pytest.raises(ConfigError, match=r"\$\.colums: unknown field.*columns"):
-        read_request({**JOB, "colums": {}}, "")
+    with pytest.raises(ConfigError, match=r"\$\.keeps: unknown field.*keep"):
+        read_request({**JOB, "keeps": {}}, "")
 
 
 @pytest.mark.parametrize(

@@ -81,5 +81,5 @@ def test_a_file_that_a_pattern_finds_behind_a_link_is_refused(root: Path) -> Non
     roots = Roots([str(root)])
     roots.check_files(str(root / "in/a.csv"))
     for path in ("in/*.csv", "in", "*/a.csv", "in/b[[]1].csv", "in/b[1].csv"):
-        with pytest.raises(ConfigError, match="secret|not below"):
+        with pytest.raises(ConfigError, match="not below"):
             roots.check_files(str(root / path))

@@ -1,0 +1,1 @@
+"""Batch jobs over HTTP: their paths, bodies and answers."""
