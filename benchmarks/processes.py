@@ -69,6 +69,15 @@ class ServerProcess:
         """Return the exit status, or None while the top process runs."""
         return None if self._popen is None else self._popen.poll()
 
+    def wait(self, limit_s: float = 3600.0) -> int | None:
+        """Return the exit status once the top process ends; None when it has not by `limit_s`."""
+        if self._popen is None:
+            return None
+        try:
+            return self._popen.wait(limit_s)
+        except subprocess.TimeoutExpired:
+            return None
+
     def log_tail(self, lines: int = 8) -> str:
         """Return the last lines of the log, for a message to a person."""
         if not self._log_path.exists():

@@ -41,6 +41,22 @@ PACKAGES: dict[str, list[str]] = {
         "uvicorn[standard]",
     ],
     "grpc_engines": ["pyvoy==1.3.0", "uvicorn==0.54.0", "zttp==0.0.35", "uvloop"],
+    "batch_peers": [
+        "ray[data]==2.60.0",
+        "pyspark==4.3.0",
+        "pandas==3.1.1",
+        "pyarrow==26.0.1",
+        "tokenizers==0.23.3",
+        "numpy",
+        ONNXRUNTIME,
+    ],
+    "faststream": [
+        "faststream[redis]==0.7.8",
+        "tokenizers==0.23.3",
+        "uvloop==0.23.0",
+        "numpy",
+        ONNXRUNTIME,
+    ],
     "bench": ["matplotlib"],
     "profile": ["py-spy==0.4.1"],
     "export": [

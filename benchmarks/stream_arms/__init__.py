@@ -1,0 +1,1 @@
+"""Programs that the streams benchmark runs: the engine alone, and a FastStream consumer."""
