@@ -47,7 +47,7 @@ class Producer:
         self._must_abort = False
         self._done = False
 
-    def __call__(self, settings: dict[str, Any], logger: Any) -> Producer:
+    def __call__(self, settings: dict[str, Any]) -> Producer:
         return Producer(self._brokers, self._script)
 
     def cluster_id(self, timeout: float) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import subprocess
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from penstock import Model
 class Shout(Model):
     def predict(self, text: list[str]) -> list[str]:
         time.sleep(0.001 * len(text))
-        return [one.upper() + "{mark}" for one in text]
+        return [one.upper() + " MARK" for one in text]
 """
 
 
@@ -33,12 +35,14 @@ class Answer(msgspec.Struct, frozen=True):
     """What came of one record.
 
     Attributes:
-        text: the model's.
+        record: its text.
+        mark: the one of the model's version, in the answer itself.
         id: of the prediction.
-        version: of the model.
+        version: of the model, in the header.
     """
 
-    text: str
+    record: str
+    mark: str
     id: str
     version: int
 
@@ -50,6 +54,10 @@ class StreamRuns:
         folder: for its files.
         doors: where records come from, where answers go, where dead letters go.
         model: the field of STREAM.yaml.
+
+    Attributes:
+        answers: what has come.
+        letters: the values of the dead letters that have come.
     """
 
     def __init__(
@@ -58,6 +66,8 @@ class StreamRuns:
         self._folder = folder
         self._source, self._sink, self._dead = doors
         self._runners: list[subprocess.Popen[bytes]] = []
+        self.answers: list[Answer] = []
+        self.letters: list[bytes] = []
         spec = {
             "name": "shouts",
             "source": msgspec.to_builtins(self._source.spec_in),
@@ -68,12 +78,14 @@ class StreamRuns:
             "in_flight": 3,
         }
         (folder / "stream.yaml").write_text(json.dumps(spec))
+        (folder / "penstock.yaml").write_text("watch: {settle_s: 0}\n")
 
     async def begin(self) -> None:
         """Have all streams there."""
         for bench in (self._source, self._sink, self._dead):
-            async with opened(bench.source()):
-                pass
+            sink = bench.sink()
+            await sink.open()
+            await sink.close()
 
     def run(self) -> subprocess.Popen[bytes]:
         """Start a runner."""
@@ -95,28 +107,30 @@ class StreamRuns:
         await sink.write([_produced(text) for text in texts])
         await sink.close()
 
-    async def take(self, wanted: set[str]) -> list[Answer]:
-        """The answers as they come, until all these texts are among them."""
-        return await self._take(self._sink, wanted)
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[None]:
+        """Takes answers and dead letters as they come."""
+        tasks = [
+            asyncio.create_task(_listen(self._sink, lambda r: self.answers.append(_answer(r)))),
+            asyncio.create_task(_listen(self._dead, lambda r: self.letters.append(r.value))),
+        ]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def dead(self) -> list[Answer]:
-        """The dead letters that are there."""
-        return await self._take(self._dead, {"?"}, 0.5)
+    async def until(self, is_so: Callable[[list[Answer]], bool]) -> None:
+        """Wait until what has come is so."""
+        give_up = time.monotonic() + PATIENCE_S
+        while not is_so(self.answers):
+            assert time.monotonic() < give_up, f"{len(self.answers)} came\n{self.log()[-3000:]}"
+            await asyncio.sleep(0.05)
 
-    async def _take(
-        self, bench: SpecBench, wanted: set[str], patience_s: float = PATIENCE_S
-    ) -> list[Answer]:
-        taken: list[Answer] = []
-        missing = set(wanted)
-        give_up = time.monotonic() + patience_s
-        async with opened(bench.source()) as source:
-            while missing and time.monotonic() < give_up:
-                records = await source.poll(100, 0.1)
-                await source.settle(records)
-                taken += map(_answer, records)
-                missing -= {_answer(record).text for record in records}
-        assert not missing or "?" in wanted, f"{len(missing)} did not come\n{self.log()[-3000:]}"
-        return taken
+    async def until_all(self, wanted: set[str]) -> None:
+        """Wait until each of these records has an answer."""
+        await self.until(lambda came: {answer.record for answer in came} >= wanted)
 
     def log(self) -> str:
         return (self._folder / "log").read_text()
@@ -140,7 +154,17 @@ def _produced(text: str) -> Produced:
     return Produced(str(uuid.uuid4()), body, text.encode(), {}, origin)
 
 
+async def _listen(bench: SpecBench, tell: Callable[[Record], None]) -> None:
+    async with opened(bench.source()) as source:
+        while True:
+            records = await source.poll(1000, 0.1)
+            for record in records:
+                tell(record)
+            await source.settle(records)
+
+
 def _answer(record: Record) -> Answer:
     headers = {name: value.decode() for name, value in record.headers}
     (text,) = json.loads(record.value).values()
-    return Answer(text, headers["penstock-id"], int(headers["penstock-version"]))
+    said, mark = text.split()
+    return Answer(said.lower(), mark, headers["penstock-id"], int(headers["penstock-version"]))

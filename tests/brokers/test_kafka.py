@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+import psutil
 import pytest
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
@@ -29,6 +31,7 @@ from tests.brokers.bench import (
 )
 from tests.brokers.conftest import SpecBench, kafka_bench
 from tests.brokers.kafka_cluster import KafkaCluster
+from tests.stores.redis_server import free_port
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(120)]
 
@@ -278,6 +281,25 @@ async def test_who_is_refused_is_not_tried_again(
             await source.poll(1, 0.1)
         assert not caught.value.retryable
         await source.poll(1, 0.1)  # told once
+
+
+async def test_brokers_that_cannot_be_reached_are_told_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library writes several lines for each of its own attempts."""
+    monkeypatch.setattr("penstock.jobs.stream.kafka_source._ANSWER_S", 1.0)
+    caplog.set_level(logging.DEBUG, "penstock.kafka")
+    url = f"kafka://127.0.0.1:{free_port()}"
+    source = KafkaSource(KafkaInput(url=url, topics=("t",), group="g"))
+    process = psutil.Process()
+    threads = process.num_threads()
+    for _ in range(2):
+        with pytest.raises(StreamError, match="see whether the brokers are up"):
+            await source.open(_nobody)
+        assert process.num_threads() <= threads + 1  # no client that failed goes on
+    said = [record for record in caplog.records if "Connection refused" in record.getMessage()]
+    assert {record.levelno for record in said} == {logging.DEBUG}
+    await source.close()
 
 
 async def test_what_passes_by_itself_ends_no_poll(kafka_cluster: KafkaCluster) -> None:

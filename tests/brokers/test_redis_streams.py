@@ -236,8 +236,49 @@ def test_user_and_password_may_come_from_the_environment() -> None:
     address = redis_address("redis://h/0", environ)
     assert (address.username, address.password) == ("ann", "secret")
     assert redis_address("redis://bob:own@h/0", environ).username == "bob"
-    with pytest.raises(ConfigError, match="the scheme must be one of"):
-        redis_address("sqlite:///a.db")
+
+
+@pytest.mark.parametrize(
+    ("url", "got"), [("sqlite:///a.db", "'sqlite'"), ("reds://h", "'reds'"), ("/abc", "none")]
+)
+def test_a_store_that_is_no_broker_is_not_offered(url: str, got: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        redis_address(url)
+    expected = "url: the scheme must be one of redis://, rediss://, unix://; got "
+    assert caught.value.message == expected + got
+    with pytest.raises(ConfigError, match=r"^url: the database must be a number"):
+        redis_address("redis://h/x")
+
+
+async def test_an_entry_without_the_field_says_so(client: Redis, spec: RedisInput) -> None:
+    await client.xadd(spec.stream, {"body": "a", "when": "now"})
+    await client.xadd(spec.stream, {"value": ""})
+    async with opened(RedisSource(spec)) as source:
+        lacking, empty = await take(source, 2)
+        assert lacking.no_value.startswith("the entry has no field 'value', but body, when")
+        assert "source.field" in lacking.no_value
+        assert (empty.value, empty.no_value) == (b"", "")
+
+
+async def test_a_database_that_is_not_there_is_named(
+    spec: RedisInput, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = spec.url.rpartition("/")[0] + "/99"
+    source = RedisSource(RedisInput(url=url, stream="s", group="g"))
+    with pytest.raises(StreamError, match="out of range; correct the number of the database"):
+        await source.open(nobody)
+    await source.close()
+    assert not caplog.records  # there was no group
+
+
+async def test_a_server_that_asks_for_a_password(own_server: RedisServer) -> None:
+    admin: Redis = Redis.from_url(own_server.url)
+    await admin.config_set("requirepass", "secret-word")
+    source = RedisSource(RedisInput(url=own_server.url, stream="s", group="g"))
+    with pytest.raises(StreamError, match=r"Authentication required; check the user's rights"):
+        await source.open(nobody)
+    await source.close()
+    await admin.aclose()
 
 
 async def test_the_window_of_a_sink(client: Redis, spec: RedisInput) -> None:

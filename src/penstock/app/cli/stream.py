@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -42,12 +43,15 @@ def run_stream(
 
     from penstock.core.allocator import keep_freed_memory
     from penstock.telemetry.logs import configure
+    from penstock.telemetry.repeated_errors import RepeatedErrors
 
     if log_format not in ("human", "json"):
         raise ConfigError(f"--log-format: expected human or json, got '{log_format}'")
     spec = _read(file, metrics_port)
     keep_freed_memory()
     configure("json" if log_format == "json" else "human", log_level)
+    for handler in logging.getLogger("penstock").handlers:
+        handler.addFilter(RepeatedErrors())
     uvloop.run(_run(spec, file.parent))
 
 
@@ -96,8 +100,8 @@ async def _run(spec: StreamSpec, folder: Path) -> None:
 
 
 def _announce(spec: StreamSpec, job: StreamJob) -> None:
-    say(f"stream '{spec.name}': {spec.source!r} -> {spec.model.name or spec.model.path} -> "
-        f"{spec.sink!r} ({spec.delivery})")  # fmt: skip
+    say(f"stream '{spec.name}': {spec.source} -> {spec.model.name or spec.model.path} -> "
+        f"{spec.sink} ({spec.delivery})")  # fmt: skip
     if job.metrics_port:
         host = spec.metrics.host if spec.metrics else ""
         say(f"metrics: http://{host}:{job.metrics_port}/metrics")

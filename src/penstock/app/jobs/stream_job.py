@@ -66,7 +66,9 @@ class StreamJob:
                 spec.model, in_flight=spec.in_flight, timeout_s=spec.predict_timeout_s
             ) as model,
         ):
-            decoder.decode((), model.signature())  # the columns fit the model
+            signature = model.signature()
+            decoder.decode((), signature)  # the columns fit the model
+            encoder.check(signature)
             if on_ready is not None:
                 on_ready()
             await make_runner(spec, doors, model, self.stats, (decoder, encoder)).run(stopping)

@@ -12,9 +12,10 @@ import asyncio
 import queue
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
-from penstock.app.embedded import serving
+from penstock.app.embedded import Models, serving
 from penstock.core.deadline import Deadline
 from penstock.core.errors import ConfigError, InvalidInput
 from penstock.core.ids import VersionChoice
@@ -54,12 +55,28 @@ async def open_model(
         finally:
             await asyncio.to_thread(remote.close)
         return
-    async with serving(ref.path) as models:
+    async with _served(ref.path) as models:
         name = ref.name or _only(models.service, ref)
         choice = VersionChoice.parse(str(ref.version))
         model = EmbeddedModel(models.service, name, choice, timeout_s)
         model.signature()  # raises where there is none
         yield model
+
+
+@asynccontextmanager
+async def _served(path: str) -> AsyncIterator[Models]:
+    """As ``serving``; an error about the path names the field, and the folder it starts from."""
+    async with AsyncExitStack() as stack:
+        try:
+            models = await stack.enter_async_context(serving(path))
+        except ConfigError as err:
+            if not err.message.startswith(path.partition(":")[0]):
+                raise
+            raise ConfigError(
+                f"model.path: {err.message} (a relative path starts at {Path.cwd()}, where the "
+                "command runs)"
+            ) from err
+        yield models
 
 
 def _only(service: ModelService, ref: ModelRef) -> str:

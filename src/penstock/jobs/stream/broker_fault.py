@@ -20,7 +20,7 @@ def broker_fault(
         retryable: whether it may pass with nothing changed.
     """
     return StreamError(
-        f"{broker}, {stream!r}: {happened}; {remedy}",
+        f"{broker}, {stream!r}: {happened.removesuffix('.')}; {remedy}",
         retryable=retryable,
         retry_after_s=_RETRY_AFTER_S if retryable else None,
     )

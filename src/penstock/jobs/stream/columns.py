@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 
@@ -14,6 +14,14 @@ from penstock.core.tensor import Array, Tensor, bytes_array, cast_values, object
 
 Row: TypeAlias = dict[str, Any]
 """Fields to values, as JSON has them."""
+
+_KINDS: Final = {
+    "O": ("text", "texts"),
+    "b": ("true or false", "values, true or false"),
+    "i": ("a whole number", "whole numbers"),
+    "u": ("a whole number from 0", "whole numbers from 0"),
+}
+"""By numpy's kind: one, and many."""
 
 
 def read_column(rows: Sequence[Row], spec: TensorSpec, fields: Sequence[str]) -> Tensor | None:
@@ -61,9 +69,8 @@ def row_tensors(
         except (InvalidArgument, ValueError, OverflowError):
             array = None
         if array is None:
-            wanted = f"{spec.dtype} {list(spec.shape[1:])}"
             raise InvalidArgument(
-                f"field {_told(fields)}: expected {wanted} for the input '{spec.name}', "
+                f"field {_told(fields)}: expected {_wanted(spec)} for the input '{spec.name}', "
                 f"got {_shown(values)}"
             )
         tensors.append(Tensor(spec.name, spec.dtype, array))
@@ -127,12 +134,28 @@ def _nested(values: list[Any]) -> Array:
     return np.array(values, dtype=object)
 
 
+def _wanted(spec: TensorSpec) -> str:
+    """What one row has to have, in words: ``a list of 3 numbers (FP32)``."""
+    kind, shape = spec.dtype.numpy.kind, spec.shape[1:]
+    one, many = _KINDS.get(kind, ("a number", "numbers"))
+    if not shape or shape == (1,):
+        words = one
+    elif len(shape) == 1:
+        words = f"a list of {shape[0]} {many}" if shape[0] > 0 else f"a list of {many}"
+    else:
+        sides = " x ".join("any" if side < 0 else str(side) for side in shape)
+        words = f"lists of {many}, {sides}"
+    return words if spec.dtype is DType.BYTES else f"{words} ({spec.dtype})"
+
+
 def _told(fields: Sequence[str]) -> str:
     return ", ".join(f"'{name}'" for name in fields)
 
 
 def _shown(values: Sequence[Any]) -> str:
     value = values[0] if len(values) == 1 else list(values)
-    kind = "null" if value is None else type(value).__name__
+    if value is None:
+        return "null"
+    kind = type(value).__name__
     length = f" of {len(value)}" if isinstance(value, list) else ""
     return f"{kind}{length}: {repr(value)[:60]}"

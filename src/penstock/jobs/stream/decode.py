@@ -13,6 +13,7 @@ from penstock.core.signature import ModelSignature
 from penstock.core.tensor import Tensor
 from penstock.jobs.stream.columns import Row, read_column, row_tensors
 from penstock.jobs.stream.record import Record
+from penstock.repository.manifest_shape import describe, nearest
 
 Columns: TypeAlias = Mapping[str, str | tuple[str, ...]]
 """Model input <- field, or fields side by side; an input that is not named: the field so called."""
@@ -96,8 +97,8 @@ class Decoder:
             )
         for name in self._columns:
             if signature.input(name) is None:
-                known = ", ".join(spec.name for spec in signature.inputs)
-                raise ConfigError(f"columns: the model has no input '{name}', but these: {known}")
+                hint = nearest(name, [spec.name for spec in signature.inputs])
+                raise ConfigError(f"columns: the model has no input '{name}': {hint}")
 
     def _read(self, record: Record) -> Row | list[Row]:
         """One record's rows.
@@ -107,6 +108,10 @@ class Decoder:
         """
         if self._read_rows is not None:
             return _checked(_called(self._read_rows, record))
+        if record.no_value:
+            raise InvalidArgument(record.no_value)
+        if not record.value:
+            raise InvalidArgument("its value is empty: expected a JSON object")
         try:
             value = _parse(record.value)
         except (msgspec.DecodeError, UnicodeDecodeError) as err:
@@ -163,7 +168,12 @@ def _checked(value: Any) -> Row | list[Row]:
         return dict(value)
     if isinstance(value, list | tuple) and value and all(isinstance(r, Mapping) for r in value):
         return [dict(row) for row in value]
-    got = "an empty list" if value in ([], ()) else f"a {type(value).__name__}"
+    if value in ([], ()):
+        got = "an empty list"
+    elif value is None or isinstance(value, str | int | float | list | tuple):
+        got = describe(value)
+    else:  # of a user's own reading
+        got = f"{type(value).__name__}: {repr(value)[:60]}"
     raise InvalidArgument(f"its value: expected a JSON object or a list of objects, got {got}")
 
 

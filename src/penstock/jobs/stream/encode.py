@@ -8,12 +8,13 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from penstock.core.dtype import DType
-from penstock.core.errors import InvalidArgument, PenstockError
+from penstock.core.errors import ConfigError, InvalidArgument, PenstockError
 from penstock.core.signature import ModelSignature
 from penstock.core.tensor import Tensor
 from penstock.jobs.stream.columns import Row
 from penstock.jobs.stream.prediction_id import prediction_id
 from penstock.jobs.stream.record import Produced, Record
+from penstock.repository.manifest_shape import nearest
 
 ID: Final = "penstock-id"
 MODEL: Final = "penstock-model"
@@ -61,6 +62,19 @@ class Encoder:
         self._keep = tuple(keep)
         self._rename = dict(rename or {})
         self._make_value = make_value
+
+    def check(self, signature: ModelSignature) -> None:
+        """See that the names fit a model.
+
+        Raises:
+            ConfigError: ``rename`` names an output that the model does not have.
+        """
+        outputs = [spec.name for spec in signature.outputs]
+        for name in self._rename:
+            if name not in outputs:
+                raise ConfigError(
+                    f"rename: the model has no output '{name}': {nearest(name, outputs)}"
+                )
 
     def answers(
         self, outputs: Sequence[Tensor], signature: ModelSignature, rows: Sequence[Row]

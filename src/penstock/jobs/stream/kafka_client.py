@@ -19,6 +19,7 @@ log: Final = logging.getLogger("penstock.kafka")
 _SCHEMES = ("kafka", "kafka+tls")
 _OURS: Final = frozenset(
     {
+        "logger",
         "bootstrap.servers",
         "group.id",
         "enable.auto.commit",
@@ -53,6 +54,16 @@ _FENCED: Final = frozenset(
 )
 
 
+class LibraryLog:
+    """Where librdkafka writes what it does: several lines for each attempt to connect, so at
+    debug. What matters comes as an error, too, once for each attempt of ours.
+    """
+
+    def log(self, level: int, text: str, *args: object) -> None:
+        """Take a line; called as ``logging.Logger.log`` is."""
+        log.debug(text, *args)
+
+
 def address_of(spec: KafkaInput | KafkaOutput) -> BrokerUrl:
     """Where the brokers are.
 
@@ -74,6 +85,7 @@ def consumer_settings(spec: KafkaInput) -> dict[str, Any]:
         "fetch.queue.backoff.ms": 50,
         **_checked(spec.options),
         **_connection(address_of(spec), spec.options.get("sasl.mechanism", "PLAIN")),
+        "logger": LibraryLog(),
         "group.id": spec.group,
         "auto.offset.reset": spec.start,
         "enable.auto.commit": False,
@@ -94,6 +106,7 @@ def producer_settings(spec: KafkaOutput) -> dict[str, Any]:
         "queue.buffering.max.messages": 1_000_000,
         **_checked(spec.options),
         **_connection(address_of(spec), spec.options.get("sasl.mechanism", "PLAIN")),
+        "logger": LibraryLog(),
         "enable.idempotence": True,
         "message.timeout.ms": int(spec.send_timeout_s * 1000),
     }

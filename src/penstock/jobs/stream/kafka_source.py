@@ -83,12 +83,13 @@ class KafkaSource:
         if self._consumer is not None:
             self._consumer.close()
         callbacks = {"error_cb": self._on_error, "on_commit": self._on_commit}
-        self._consumer = consumer = Consumer({**self._settings, **callbacks}, logger=log)
+        self._consumer = consumer = Consumer({**self._settings, **callbacks})
         try:
             for topic in self._spec.topics:
                 self._look(consumer, topic)
         except KafkaException as err:
             consumer.poll(0)  # the cause is told there
+            consumer.close()  # else it goes on trying, beside the next one
             raise self._fault or self._translated(err.args[0]) from err
         consumer.subscribe(
             list(self._spec.topics),
@@ -333,7 +334,7 @@ class KafkaSource:
     def _on_error(self, error: KafkaError) -> None:
         """What the library says beside its answers; most of it passes by itself."""
         if self._translated(error).retryable and error.code() != KafkaError._ALL_BROKERS_DOWN:
-            log.info("%s: %s", self._name, error)
+            log.debug("%s: %s", self._name, error)
         else:
             self._note(error)
 

@@ -73,7 +73,7 @@ class KafkaTransaction:
     def _begin_anew(self) -> None:
         self._heard.clear()
         settings = {**self._settings, "error_cb": self._heard.append}
-        producer = self._new_producer(settings, logger=log)
+        producer = self._new_producer(settings)
         try:
             ours, theirs = producer.cluster_id(ANSWER_S), self._source.cluster_id(ANSWER_S)
             if ours != theirs:

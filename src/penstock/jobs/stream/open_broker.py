@@ -40,10 +40,16 @@ def open_doors(spec: StreamSpec) -> Doors:
 
     Concurrency: on the event loop that will use it.
     """
-    letters = None if spec.dead_letters is None else open_sink(spec.dead_letters)
+    letters = None
+    if spec.dead_letters is not None:
+        with _told("dead_letters", spec.dead_letters):
+            letters = open_sink(spec.dead_letters)
     if spec.delivery == "exactly_once":
         return _exactly_once(spec, letters)
-    return Doors(open_source(spec.source), open_sink(spec.sink), letters)
+    with _told("source", spec.source):
+        source = open_source(spec.source)
+    with _told("sink", spec.sink):
+        return Doors(source, open_sink(spec.sink), letters)
 
 
 def open_source(spec: Input) -> StreamSource:
@@ -95,19 +101,34 @@ def _exactly_once(spec: StreamSpec, letters: StreamSink | None) -> Doors:
         from penstock.jobs.stream.redis_sink import RedisExactlyOnce
         from penstock.jobs.stream.redis_source import RedisSource
 
-        redis = RedisSource(spec.source)
-        return Doors(redis, RedisExactlyOnce(redis, spec.source, spec.sink), letters)
+        with _told("source", spec.source):
+            redis = RedisSource(spec.source)
+        with _told("sink", spec.sink):
+            return Doors(redis, RedisExactlyOnce(redis, spec.source, spec.sink), letters)
     if isinstance(spec.source, KafkaInput) and isinstance(spec.sink, KafkaOutput):
         with _library(_KAFKA):
             from penstock.jobs.stream.kafka_source import KafkaSource
             from penstock.jobs.stream.kafka_transaction import KafkaTransaction
 
-            kafka = KafkaSource(spec.source, commits=False)
-            return Doors(kafka, KafkaTransaction(spec.sink, kafka), letters)
+            with _told("source", spec.source):
+                kafka = KafkaSource(spec.source, commits=False)
+            with _told("sink", spec.sink):
+                return Doors(kafka, KafkaTransaction(spec.sink, kafka), letters)
     raise ConfigError(
         "delivery: exactly_once is there from Kafka to Kafka and from Redis to Redis only; with "
         "at_least_once a result may be sent again, under the same id"
     )
+
+
+@contextmanager
+def _told(place: str, spec: Input | Output) -> Iterator[None]:
+    """Name the place, too, in an error that names one of its fields."""
+    try:
+        yield
+    except ConfigError as err:
+        if err.message.partition(":")[0] not in type(spec).__struct_fields__:
+            raise
+        raise ConfigError(f"{place}.{err.message}") from err
 
 
 @contextmanager

@@ -22,6 +22,7 @@ class Record(msgspec.Struct, frozen=True):
         time_ms: when it was produced, since 1970; 0: it is not known.
         deliveries: how often it was delivered before; 0: it is the first time, or not counted.
         handle: what the source needs to acknowledge it; not part of the message.
+        no_value: why it has no value, where it has none; "": it has one.
     """
 
     stream: str
@@ -33,6 +34,7 @@ class Record(msgspec.Struct, frozen=True):
     time_ms: int = 0
     deliveries: int = 0
     handle: Any = None
+    no_value: str = ""
 
     @property
     def place(self) -> tuple[str, str]:

@@ -15,6 +15,7 @@ from penstock.stores.store_url import StoreUrl, parse_store_url
 
 _ANSWER_TIMEOUT_S = 10.0
 _CONNECTIONS = 4
+_SCHEMES: Final = ("redis", "rediss", "unix")
 _PASSING: Final = (
     "READONLY",
     "MISCONF",
@@ -39,11 +40,15 @@ def redis_address(url: str, environ: Mapping[str, str] = os.environ) -> StoreUrl
     Raises:
         ConfigError: it is another URL, or a wrong one.
     """
-    address = parse_store_url(url)
-    if address.scheme not in ("redis", "rediss", "unix"):
-        raise ConfigError(
-            f"url: the scheme must be one of redis://, rediss://, unix://, got '{address.scheme}'"
-        )
+    scheme, mark, _ = url.partition("://")
+    if not mark or scheme not in _SCHEMES:
+        known = ", ".join(f"{one}://" for one in _SCHEMES)
+        got = repr(scheme[:20]) if mark else "none"  # may be a part of a password
+        raise ConfigError(f"url: the scheme must be one of {known}; got {got}")
+    try:
+        address = parse_store_url(url)
+    except ConfigError as err:
+        raise ConfigError(f"url: {err.message.removeprefix('store URL: ')}") from err
     return msgspec.structs.replace(
         address,
         username=address.username or environ.get("PENSTOCK_REDIS_USERNAME", ""),
@@ -119,9 +124,16 @@ class RedisStream:
             return broker_fault(self.name, self.stream, said, remedy, retryable=False)
         may_pass = said.startswith(_PASSING) or "NOGROUP" in said  # of a script, in the middle
         if err.fault is StoreFault.REFUSED and not may_pass:
-            remedy = "check that the key is a stream, and that the server is Redis 6.2 or newer"
+            remedy = _remedy(said)
             return broker_fault(self.name, self.stream, said, remedy, retryable=False)
         return broker_fault(self.name, self.stream, said, "it is tried again")
+
+
+def _remedy(said: str) -> str:
+    """What to do about a refusal, by what the server says."""
+    if "DB index" in said:
+        return "correct the number of the database, the last part of the url"
+    return "check that the key is a stream, and that the server is Redis 6.2 or newer"
 
 
 def _is_about_us(err: StoreError) -> bool:

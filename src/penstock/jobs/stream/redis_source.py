@@ -52,10 +52,12 @@ class RedisSource:
         self._held: dict[str, None] = {}
         self._beginning = "0" if spec.start == "earliest" else "$"
         self._claim_at = self._keep_at = 0.0
+        self._is_open = False
 
     async def open(self, on_revoked: OnRevoked) -> None:
         """Make the group if it is not there. Nothing is revoked here, ever."""
         await self._make_group()
+        self._is_open = True
 
     async def poll(self, max_records: int, timeout_s: float) -> Sequence[Record]:
         """See ``StreamSource.poll``."""
@@ -121,10 +123,11 @@ class RedisSource:
 
     async def close(self) -> None:
         """Leave the group, if nothing is left that is ours."""
-        try:
-            await self._script(LEAVE, self._spec.group, self._me)
-        except StreamError as err:
-            _log.warning("%s; the group keeps the name of a consumer that is gone", err)
+        if self._is_open:
+            try:
+                await self._script(LEAVE, self._spec.group, self._me)
+            except StreamError as err:
+                _log.warning("%s; the group keeps the name of a consumer that is gone", err)
         await self._redis.close()
 
     async def _script(self, text: str, *arguments: str | bytes | float) -> Any:
@@ -172,11 +175,26 @@ class RedisSource:
         position = id_.decode()
         self._held[position] = None
         rest = dict(fields)
-        value = rest.pop(self._value_field, b"")
+        value = rest.pop(self._value_field, None)
         key = rest.pop(_KEY_FIELD, None)
         headers = tuple((name.decode("utf-8", "replace"), one) for name, one in rest.items())
         return Record(
-            self._spec.stream, "", position, value, key, headers, _time_ms(position), deliveries
+            stream=self._spec.stream,
+            partition="",
+            position=position,
+            value=value or b"",
+            key=key,
+            headers=headers,
+            time_ms=_time_ms(position),
+            deliveries=deliveries,
+            no_value=self._lacking(fields) if value is None else "",
+        )
+
+    def _lacking(self, fields: Mapping[bytes, bytes]) -> str:
+        there = ", ".join(name.decode("utf-8", "replace") for name in list(fields)[:10])
+        return (
+            f"the entry has no field '{self._spec.field}', but {there or 'none'}: source.field "
+            "names the one that holds the value"
         )
 
 

@@ -28,8 +28,8 @@ class RunnerOptions(msgspec.Struct, frozen=True):
 
     Attributes:
         limits: how much is under way.
-        max_delay_s: how long the first record of a micro-batch waits for company; 0: it goes with
-            what is there.
+        max_delay_s: how long the first record of a micro-batch waits for company; 0: none waits,
+            and what is there is shared out among the micro-batches that may begin.
         back_off: between attempts.
         start_attempts: how often the broker is tried at the start; later on for ever.
         drain_s: how long what is under way may take at the end.
@@ -170,8 +170,11 @@ class StreamRunner:
         suspects = [record for record in again if record.deliveries >= _SUSPECT]
         self._is_careful = bool(suspects)
         self._suspects.extend(suspects)
-        if len(suspects) < len(records):
-            self._begin([record for record in records if record.deliveries < _SUSPECT])
+        fresh = [record for record in records if record.deliveries < _SUSPECT]
+        together = bool(self._options.max_delay_s)
+        for part in [fresh] if together else self._under_way.shares(fresh):
+            if part:
+                self._begin(part)
 
     def _begin(self, records: Sequence[Record]) -> None:
         turn = self._last_turn = Turn(self._last_turn)

@@ -26,6 +26,13 @@ class _Broker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     def __repr__(self) -> str:
         return f"{type(self).__name__}(url={without_password(self.url)!r}, ...)"
 
+    def __str__(self) -> str:
+        """Which topic, stream or queue, for people."""
+        return f"'{self._place()}' at {without_password(self.url)}"
+
+    def _place(self) -> str:
+        raise NotImplementedError
+
 
 class KafkaInput(_Broker, frozen=True, kw_only=True, tag_field="broker", tag="kafka"):
     """Topics of Kafka, read as a member of a consumer group.
@@ -46,6 +53,9 @@ class KafkaInput(_Broker, frozen=True, kw_only=True, tag_field="broker", tag="ka
     drain_s: Seconds = 20.0
     options: Mapping[str, OptionValue] = {}
 
+    def _place(self) -> str:
+        return ", ".join(self.topics)
+
 
 class KafkaOutput(_Broker, frozen=True, kw_only=True, tag_field="broker", tag="kafka"):
     """A topic of Kafka.
@@ -63,6 +73,9 @@ class KafkaOutput(_Broker, frozen=True, kw_only=True, tag_field="broker", tag="k
     send_timeout_s: Seconds = 30.0
     transactional_id: str = ""
     options: Mapping[str, OptionValue] = {}
+
+    def _place(self) -> str:
+        return self.topic
 
 
 class NatsInput(_Broker, frozen=True, kw_only=True, tag_field="broker", tag="nats"):
@@ -89,6 +102,9 @@ class NatsInput(_Broker, frozen=True, kw_only=True, tag_field="broker", tag="nat
     max_under_way: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 65_536
     create: bool = False
 
+    def _place(self) -> str:
+        return self.stream
+
 
 class NatsOutput(_Broker, frozen=True, kw_only=True, tag_field="broker", tag="nats"):
     """A subject that a stream of NATS JetStream keeps.
@@ -108,6 +124,9 @@ class NatsOutput(_Broker, frozen=True, kw_only=True, tag_field="broker", tag="na
     stream: str = ""
     send_timeout_s: Seconds = 10.0
     create: bool = False
+
+    def _place(self) -> str:
+        return self.subject
 
 
 class RabbitInput(_Broker, frozen=True, kw_only=True, tag_field="broker", tag="rabbitmq"):
@@ -131,6 +150,9 @@ class RabbitInput(_Broker, frozen=True, kw_only=True, tag_field="broker", tag="r
     dead_letter_exchange: str = ""
     delivery_limit: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
 
+    def _place(self) -> str:
+        return self.queue
+
 
 class RabbitOutput(_Broker, frozen=True, kw_only=True, tag_field="broker", tag="rabbitmq"):
     """A queue of RabbitMQ, or an exchange.
@@ -149,3 +171,6 @@ class RabbitOutput(_Broker, frozen=True, kw_only=True, tag_field="broker", tag="
     send_timeout_s: Seconds = 30.0
     create: bool = False
     kind: Literal["quorum", "classic"] = "quorum"
+
+    def _place(self) -> str:
+        return self.exchange or self.queue

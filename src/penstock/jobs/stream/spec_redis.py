@@ -29,6 +29,10 @@ class _Redis(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def __repr__(self) -> str:
         return f"{type(self).__name__}({without_password(self.url)!r}, {self.stream!r})"
 
+    def __str__(self) -> str:
+        """Which stream, for people."""
+        return f"'{self.stream}' at {without_password(self.url)}"
+
 
 class RedisInput(_Redis, frozen=True, kw_only=True, tag_field="broker", tag="redis"):
     """A stream, read as a consumer of a group.

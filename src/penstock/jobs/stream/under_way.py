@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Collection, Coroutine, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from penstock.jobs.stream.record import Record
 from penstock.telemetry.stream_stats import StreamStats
+
+_LEAST_SHARE: Final = 4
+"""Records of a share, at least."""
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -58,6 +62,21 @@ class UnderWay:
             return 0
         fitting = left / self._record_bytes if self._record_bytes else 1
         return max(1, min(self._limits.max_records, int(fitting)))
+
+    def shares(self, records: Sequence[Record]) -> list[Sequence[Record]]:
+        """These records as micro-batches, a share for each that may begin now.
+
+        Results leave in order: a large micro-batch between small ones holds them up, and has one
+        copy of the model work while the others wait, until as many records have come for the next
+        large one. As many as a micro-batch takes are not shared out: more wait, and each
+        micro-batch has its cost.
+        """
+        if len(records) >= self._limits.max_records:
+            return [records]
+        free = self._limits.in_flight - len(self._batches)
+        count = max(1, min(free, len(records) // _LEAST_SHARE))
+        size = max(1, math.ceil(len(records) / count))
+        return [records[start : start + size] for start in range(0, len(records), size)]
 
     def begin(self, records: Sequence[Record], work: Coroutine[Any, Any, None]) -> None:
         """Work on these records, in a task."""

@@ -72,11 +72,12 @@ def test_one_value_fits_a_list_of_one() -> None:
     [
         (b"{", "its value is not JSON"),
         (b"\xff", "its value is not JSON"),
-        (7, "expected a JSON object or a list of objects, got a int"),
+        (7, "expected a JSON object or a list of objects, got 7"),
+        (b"", "its value is empty: expected a JSON object"),
         ([], "got an empty list"),
         ([1], "got a list"),
         ({"txt": "a"}, "field 'text': missing; its fields: txt"),
-        ({"text": None}, "field 'text': expected BYTES [] for the input 'text', got null: None"),
+        ({"text": None}, "field 'text': expected text for the input 'text', got null"),
         ({"text": 5}, "got int: 5"),
         ({"text": ["a"]}, "got list of 1: ['a']"),
     ],
@@ -96,12 +97,25 @@ def test_what_does_not_fit_is_bad_alone(value: Any, says: str) -> None:
 def test_numbers_that_do_not_fit(x: Any) -> None:
     decoded = decode({"x": [1, 2, 3]}, {"x": x}, inputs=(X,))
     assert list(decoded.bad) == [1]
-    assert "field 'x': expected FP32 [3]" in decoded.bad[1].message
+    assert (
+        "field 'x': expected a list of 3 numbers (FP32) for the input 'x'" in decoded.bad[1].message
+    )
     assert [list(group.records) for group in decoded.groups] == [[0]]
 
 
 def test_a_float_is_no_whole_number() -> None:
-    assert list(decode({"count": 1.5}, inputs=(COUNT,)).bad) == [0]
+    decoded = decode({"count": 1.5}, inputs=(COUNT,))
+    assert list(decoded.bad) == [0]
+    assert "expected a whole number (INT64) for the input 'count'" in decoded.bad[0].message
+    lists = decode({"image": 1}, inputs=(IMAGE,)).bad[0].message
+    assert "expected lists of whole numbers from 0, any x 2 (UINT8)" in lists
+
+
+def test_a_record_without_a_value_is_told_as_its_source_tells_it() -> None:
+    record = Record("s", "", "1", b"", headers=(("text", b"a"),), no_value="the entry has no field")
+    assert Decoder({}).decode([record], signature(TEXT)).bad[0].message == "the entry has no field"
+    own = Decoder({}, lambda record: {"text": record.headers[0][1].decode()})  # needs none
+    assert not own.decode([record], signature(TEXT)).bad
 
 
 def test_rows_of_different_shapes_are_different_groups() -> None:
@@ -139,11 +153,11 @@ def test_a_function_of_ones_own_reads_records() -> None:
     decoded = decode(0, 1, 2, own=own)
     assert decoded.groups[0].inputs[0].array.tolist() == [b"0"]
     assert decoded.bad[1].message == "decode raised KeyError: 'no'"
-    assert "got a int" in decoded.bad[2].message
+    assert "got 17" in decoded.bad[2].message
 
 
 def test_columns_and_models_that_do_not_fit_are_errors_of_the_file() -> None:
-    with pytest.raises(ConfigError, match="no input 'txet', but these: text"):
+    with pytest.raises(ConfigError, match="no input 'txet': did you mean 'text'"):
         decode(columns={"txet": "a"})
     with pytest.raises(ConfigError, match="does not batch"):
         Decoder({}).decode((), signature(TEXT, batched=False))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from penstock.core.dtype import DType
-from penstock.core.errors import InvalidArgument, InvalidInput
+from penstock.core.errors import ConfigError, InvalidArgument, InvalidInput
 from penstock.core.signature import ModelSignature, TensorSpec
 from penstock.core.tensor import Tensor, object_array
 from penstock.jobs.stream.decode import Decoder
@@ -63,6 +63,12 @@ def test_an_answer_is_an_object_with_what_is_kept() -> None:
     assert routed is not None
     assert routed.headers["penstock-variant"] == b"canary"
     assert routed.id != produced.id
+
+
+def test_a_name_that_is_no_output_is_refused() -> None:
+    Encoder(rename={"label": "sentiment"}).check(SIGNATURE)
+    with pytest.raises(ConfigError, match=r"rename: .* no output 'labels': did you mean 'label'"):
+        Encoder(rename={"labels": "sentiment"}).check(SIGNATURE)
 
 
 def test_ids_are_what_they_always_were() -> None:
