@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.e2e.batch_job import MODEL, Job
@@ -49,6 +50,7 @@ def test_a_job_runs_and_tells_of_it(tmp_path: Path) -> None:
     assert job.is_whole
     assert "40 rows out, 0 dead letters" in ran.stdout
     assert (tmp_path / "out/_job/report.md").read_text().startswith("# Batch job shouts")
+    assert "picture: out/_job/report.svg" in ran.stdout
     after = batch(job, "status", "job.yaml")
     assert "shouts: done" in after.stdout
     assert "4 of 4 done" in after.stdout
@@ -83,6 +85,8 @@ def test_a_slip_in_the_file_is_told(tmp_path: Path, old: str, new: str, text: st
     assert text in ran.stderr
     assert "Traceback" not in ran.stderr
     assert job.parts == {}
+    job.edit(new, old)
+    assert batch(job, "run", "job.yaml").returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -194,6 +198,8 @@ def test_dead_letters_are_tried_again(tmp_path: Path) -> None:
     assert (letter["message"], "bad" in letter["raw"]) == ("nothing to shout", True)
     again = batch(job, "retry-dead", "job.yaml")
     assert again.returncode == 0, again.stderr
+    assert "1 dead rows tried again, 1 still dead" in again.stdout
+    assert "nothing was left" not in again.stdout
     assert "30 rows out, 1 dead letters" in again.stdout
 
 
@@ -212,6 +218,28 @@ def test_processes_do_the_same(tmp_path: Path) -> None:
     ran = batch(there, "run", "job.yaml", "--engine", "processes", "--workers", "2", timeout_s=100)
     assert ran.returncode == 0, ran.stderr
     assert sorted(there.parts.values()) == sorted(here.parts.values())
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_all_processes_of_a_job_stops_it(tmp_path: Path, number: int) -> None:
+    job = Job(tmp_path, FILES, wait_s=0.5)
+    args = ("run", "job.yaml", "--engine", "processes", "--workers", "2")
+    running = start(job, *args)
+    eventually(lambda: len(job.parts) >= 1, timeout_s=60)
+    workers = psutil.Process(running.pid).children(recursive=True)
+    for process in workers:
+        process.send_signal(number)
+    running.send_signal(number)
+    _, said = running.communicate(timeout=30)
+    assert running.returncode == 130, said
+    assert "to go on: penstock batch run job.yaml" in said
+    assert "Traceback" not in said
+    assert psutil.wait_procs(workers, timeout=10)[1] == []
+    assert not job.is_whole
+    again = batch(job, *args, timeout_s=100)
+    assert again.returncode == 0, again.stderr
+    assert sorted(job.rows()) == LOUD
 
 
 @pytest.mark.timeout(120)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -15,14 +18,16 @@ import psutil
 import pyarrow as pa
 import pytest
 
-from penstock.core.errors import ConfigError, JobFailed, LoadFailed
+from penstock.core.errors import Cancelled, ConfigError, JobFailed, LoadFailed
 from penstock.jobs.batch.engine_processes import run_in_processes
 from penstock.jobs.batch.failure_policy import FailurePolicy
 from penstock.jobs.batch.options import RunOptions
 from penstock.jobs.batch.parts import JobParts
+from penstock.jobs.batch.progress import Progress
 from penstock.jobs.batch.run import run_job
 from penstock.jobs.batch.source import ReadRows
 from penstock.jobs.batch.split import Split
+from penstock.jobs.batch.status import read_status
 from penstock.testing.fake_batch import FakePredictors, FakeSink, FakeSource, numbers_table
 from tests.fault.batch_child import open_job
 from tests.fault.batch_kills import files_of
@@ -200,12 +205,144 @@ def test_a_split_that_ends_each_worker_ends_the_job(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "_SUCCESS").exists()
 
 
+def test_a_model_that_dies_of_the_first_look_is_told_of(tmp_path: Path) -> None:
+    options = in_processes(tmp_path, {5.0: "each time"}, batch_rows=None, looks_apart=True)
+
+    with pytest.raises(JobFailed, match=r"first rows.* exited with status 9; .*'batch_size'"):
+        run_job(open_job(tmp_path, 0.0), options)
+
+    assert multiprocessing.active_children() == []
+
+
+def test_a_look_apart_finds_what_a_look_here_does(tmp_path: Path) -> None:
+    threads, processes = tmp_path / "threads", tmp_path / "processes"
+    run_job(open_job(threads, 0.0), LENIENT)
+    options = in_processes(processes, {}, batch_rows=None, looks_apart=True)
+
+    report = run_job(open_job(processes, 0.0), options)
+
+    assert report.batch_rows > 0
+    assert (report.tally.rows_in, report.tally.rows_dead) == (2000, 2)
+
+
+class _DeadlyToRead(FakeSource):
+    """Ends the process that begins to read one of its splits."""
+
+    def read(self, split: Split, max_rows: int, max_bytes: int) -> Iterator[ReadRows]:
+        if split.start == 500:
+            os._exit(9)
+        return super().read(split, max_rows, max_bytes)
+
+
+def deadly_to_read(folder: Path) -> JobParts:
+    """A job of which one split cannot be read; the one before is predicted meanwhile."""
+    source = _DeadlyToRead({"a": numbers_table(0, 1000)}, split_rows=50)
+    return open_job(folder, 0.01)._replace(source=source)
+
+
+def test_whoever_was_under_way_beside_a_deadly_split_is_not_blamed(tmp_path: Path) -> None:
+    """A worker reads the deadly split while it predicts another one, and both die with it."""
+    options = LENIENT._replace(
+        engine=run_in_processes, workers=1, open_parts=partial(deadly_to_read, tmp_path)
+    )
+
+    with pytest.raises(JobFailed, match=r"^a\[500:550\]: 2 workers died while they did it"):
+        run_job(deadly_to_read(tmp_path), options._replace(max_deaths=1))
+
+
+def test_a_job_of_processes_is_cancelled_and_goes_on(tmp_path: Path) -> None:
+    whole, victim = tmp_path / "whole", tmp_path / "victim"
+    run_job(open_job(whole, 0.0), LENIENT)
+    cancel = threading.Event()
+    options = LENIENT._replace(
+        engine=run_in_processes, workers=2, open_parts=partial(open_job, victim, 0.02)
+    )
+
+    def look(progress: Progress) -> None:
+        if progress.splits_done >= 2:
+            cancel.set()
+
+    with pytest.raises(Cancelled, match=r"splits are done; run it again"):
+        run_job(open_job(victim, 0.02), options, look, cancel)
+
+    assert multiprocessing.active_children() == []
+    done = read_status(victim / "state").done
+    assert 2 <= done < 40
+    assert run_job(open_job(victim, 0.0), LENIENT).done_before == done
+    assert files_of(victim) == files_of(whole)
+
+
+def test_a_model_that_does_not_come_back_holds_no_cancelled_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("penstock.jobs.batch.engine_processes._END_S", 0.5)
+    cancel = threading.Event()
+    options = LENIENT._replace(
+        engine=run_in_processes, workers=2, open_parts=partial(stuck_job, tmp_path)
+    )
+    waiting = threading.Thread(target=_when_there, args=(tmp_path / "stuck", cancel.set))
+    waiting.start()
+
+    with pytest.raises(Cancelled, match="0 of 40 splits are done"):
+        run_job(open_job(tmp_path, 0.0), options, cancel=cancel)
+
+    waiting.join()
+    assert multiprocessing.active_children() == []
+
+
+def stuck_job(folder: Path) -> JobParts:
+    """A job whose model never answers, and says so by a file."""
+
+    def stick(rows: int) -> None:
+        (folder / "stuck").touch()
+        threading.Event().wait()
+
+    return open_job(folder, 0.0)._replace(predictors=FakePredictors(before=stick))
+
+
+def _when_there(path: Path, act: Callable[[], None]) -> None:
+    while not path.exists():
+        time.sleep(0.05)
+    act()
+
+
 def test_what_keeps_a_worker_from_starting_is_told(tmp_path: Path) -> None:
     options = LENIENT._replace(
         engine=run_in_processes, open_parts=partial(sick_job, tmp_path, {}, load="no such file")
     )
     with pytest.raises(LoadFailed, match="no such file"):
         run_job(open_job(tmp_path, 0.0), options)
+
+
+def buggy_job(folder: Path, where: str) -> JobParts:
+    """A job in which something raises what nobody expects."""
+    parts = open_job(folder, 0.0)
+    if where == "model":
+        return parts._replace(predictors=FakePredictors(faults=[ValueError("odd")]))
+
+    def open_outputs(schema: pa.Schema) -> None:
+        raise ValueError("odd")
+
+    return parts._replace(open_outputs=open_outputs)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("where", "told"),
+    [
+        ("model", r"^a\[\d+:\d+\]: ValueError: odd \(fake_batch.py:\d+\).*please report"),
+        ("start", r"^a worker process: ValueError: odd"),
+    ],
+)
+def test_a_bug_ends_a_job_of_processes_in_words(
+    tmp_path: Path, where: str, told: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    options = LENIENT._replace(
+        engine=run_in_processes, workers=2, open_parts=partial(buggy_job, tmp_path, where)
+    )
+    with pytest.raises(JobFailed, match=told):
+        run_job(open_job(tmp_path, 0.0), options)
+    assert "Traceback" not in capfd.readouterr().err
+    assert multiprocessing.active_children() == []
 
 
 def test_a_job_that_cannot_be_sent_is_told(tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def server(repository: Path) -> Iterator[Live]:
-    """Serves everything; follows the repository; gRPC on libnghttp2."""
-    engine = ("--set", "grpc.engine=nghttp2")
+    """Serves everything; follows the repository; gRPC on libnghttp2; takes batch jobs."""
+    engine = ("--set", "grpc.engine=nghttp2", "--set", "jobs.folder=jobs")
     with Live([repository], *AT_ONCE, *engine, folder=repository.parent) as live:
         yield live
 

@@ -164,6 +164,7 @@ def _is_in_range(value: object, kind: inspect.Type) -> bool:
         and (kind.ge is None or value >= kind.ge)
         and (kind.gt is None or value > kind.gt)
         and (kind.le is None or value <= kind.le)
+        and (kind.lt is None or value < kind.lt)
     )
 
 
@@ -194,7 +195,9 @@ def _bounds(kind: inspect.IntType | inspect.FloatType) -> str:
         return f" from {kind.ge} to {kind.le}"
     bounds = f" >= {kind.ge}" if kind.ge is not None else ""
     bounds += f" > {kind.gt}" if kind.gt is not None else ""
-    return bounds + (f" and <= {kind.le}" if kind.le is not None else "")
+    upper = f"<= {kind.le}" if kind.le is not None else ""
+    upper = f"< {kind.lt}" if kind.lt is not None else upper
+    return bounds + (f" and {upper}" if bounds and upper else f" {upper}" if upper else "")
 
 
 def to_manifest(data: object) -> Manifest:

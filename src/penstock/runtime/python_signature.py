@@ -146,7 +146,21 @@ def _column(
             f'say datatype and shape: write Rows["FP32", 64]'
         )
     if field is None or field.scalar is not None:
-        raise _unknown(method, f"'{name}' is {hint}, which is no array")
+        is_items = get_origin(hint) is list
+        told = str(hint) if is_items or not isinstance(hint, type) else hint.__name__
+        scalar = get_args(hint)[0] if is_items and get_args(hint) else hint
+        dtype = _SCALARS.get(scalar) if isinstance(scalar, type) else None
+        if dtype is not None:
+            why = (
+                f'where a method takes several inputs, each is an array: write Rows["{dtype}"]'
+                if is_items
+                else f'it is given all rows of a batch: write Rows["{dtype}"], or list[{told}] '
+                "where it is the only input"
+            )
+            raise LoadFailed(
+                f"cannot tell the signature from {method.__qualname__}: '{name}' is {told}; {why}"
+            )
+        raise _unknown(method, f"'{name}' is {told}, which is no array")
     return field
 
 

@@ -98,6 +98,16 @@ class MariaDbServer:
             self._process.wait(10)
             self._process = None
 
+    def pause(self) -> None:
+        """Stop it in its tracks: connections stay open, nothing answers."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
+
     def remove(self) -> None:
         """End it for good."""
         self.kill()

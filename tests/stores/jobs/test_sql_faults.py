@@ -32,6 +32,8 @@ class Breakable(NamedTuple):
         place: its database.
         kill: ends it at once.
         start: starts it again.
+        pause: stops it in its tracks, its connections open.
+        resume: lets it go on.
         told: the same database for a user with a password, who may do what the others give.
         change_password: the statement that takes that user's password away.
         shut_out: statements that take all from that user.
@@ -40,6 +42,8 @@ class Breakable(NamedTuple):
     place: Place
     kill: Callable[[], None]
     start: Callable[[], None]
+    pause: Callable[[], None]
+    resume: Callable[[], None]
     told: str
     change_password: str
     shut_out: tuple[str, ...]
@@ -72,6 +76,8 @@ def _postgres(server: PostgresServer) -> Breakable:
         place,
         server.kill,
         server.start,
+        server.pause,
+        server.resume,
         place.url.replace("penstock@", "told:s3cr3t%2Fword@"),
         "ALTER ROLE told PASSWORD 'another'",
         ("REVOKE ALL ON ALL TABLES IN SCHEMA jobs FROM told",),
@@ -86,6 +92,8 @@ def _mariadb(server: MariaDbServer) -> Breakable:
         place,
         server.kill,
         server.start,
+        server.pause,
+        server.resume,
         place.url.replace("penstock:", "told:"),
         "SET PASSWORD FOR told = PASSWORD('another')",
         ("REVOKE ALL ON jobs.* FROM told",),
@@ -157,6 +165,66 @@ def test_a_connection_that_is_cut_while_it_writes(server: Breakable) -> None:
     assert caught.value.retryable
     writer.abort()
     sink.close()
+
+
+@pytest.fixture
+def impatient(server: Breakable, monkeypatch: pytest.MonkeyPatch) -> Breakable:
+    """A server that is given up soon."""
+    for module, name, seconds in (
+        ("postgres", "ANSWER_TIMEOUT_S", 1.0),
+        ("postgres", "_TIMEOUT_S", 2),
+        ("mysql", "ANSWER_TIMEOUT_S", 1.0),
+        ("mysql", "_CONNECT_TIMEOUT_S", 2),
+    ):
+        monkeypatch.setattr(f"penstock.jobs.batch.databases.{module}.{name}", seconds)
+    return server
+
+
+def test_a_server_that_stands_still_in_mid_split_is_given_up(impatient: Breakable) -> None:
+    big(impatient.place)
+    source = impatient.place.source(1000, table="input")
+    (split,) = source.plan()
+    reading = source.read(split, 10, MANY)
+    next(iter(reading))
+
+    impatient.pause()
+    try:
+        with pytest.raises(JobInputError, match=r"said nothing for 1 s|timed out") as caught:
+            list(reading)
+        assert caught.value.retryable
+        with pytest.raises(JobInputError) as caught:
+            list(source.read(split, 10, MANY))
+        assert caught.value.retryable
+    finally:
+        impatient.resume()
+
+    pieces = source.read(split, 10, MANY)
+    assert [row["id"] for piece in pieces for row in piece.batch.to_pylist()] == list(range(400))
+
+
+def test_a_server_that_stands_still_at_a_commit_is_given_up(impatient: Breakable) -> None:
+    url = impatient.place.url
+    sink = open_table_sink(SqlOutput(url=url, table="output", key=("id",)))
+    sink.begin()
+    writer = sink.open(SPLIT, BATCH.schema)
+    writer.write(BATCH)
+
+    impatient.pause()
+    try:
+        with pytest.raises(JobOutputError, match=r"said nothing for 1 s|timed out") as caught:
+            writer.commit()
+        assert caught.value.retryable
+        writer.abort()
+        with pytest.raises(JobOutputError) as caught:
+            sink.holds(SPLIT, Receipt(1000))
+        assert caught.value.retryable
+    finally:
+        impatient.resume()
+
+    assert put(sink, SPLIT, BATCH) == Receipt(1000)
+    assert sink.holds(SPLIT, Receipt(1000))
+    sink.close()
+    assert impatient.place.run("SELECT count(*) FROM output") == [(1000,)]
 
 
 def test_a_password_that_changes_in_mid_job(server: Breakable) -> None:

@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import re
 import socket
+import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -95,6 +96,25 @@ def test_missing_extra_matters_only_where_it_is_used(monkeypatch: pytest.MonkeyP
     traced = Settings(http=FREE.http, grpc=FREE.grpc, telemetry=TelemetrySettings(tracing=True))
     found = check("tracing (otel)", traced)
     assert (found.status, found.fix) == ("broken", "pip install 'penstock[otel]'")
+
+
+def test_what_jobs_need_is_listed_with_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "_is_installed", lambda module: False)
+    found = checks.run_checks(FREE)
+    fixes = {one.fix for one in found if one.status == "missing"}
+    kinds = ("batch", "sql", "http", "xml", "kafka", "nats", "rabbitmq", "ray", "beam", "spark")
+    assert {f"pip install 'penstock[{kind}]'" for kind in kinds} <= fixes
+
+
+def test_what_is_listed_is_what_an_extra_installs() -> None:
+    """The names of packages, their modules and the extras are the project's own."""
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
+    for extra in checks._EXTRAS:
+        name = extra.install.partition("[")[2].partition("]")[0]
+        if not name:
+            continue
+        required = {re.split(r"[^\w-]", one)[0] for one in project["optional-dependencies"][name]}
+        assert set(extra.packages) <= required, extra.name
 
 
 def test_missing_base_package(monkeypatch: pytest.MonkeyPatch) -> None:

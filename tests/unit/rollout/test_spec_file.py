@@ -83,7 +83,7 @@ def test_all_but_model_and_candidate_has_a_default() -> None:
         ("model: m\ncandidate: 2\nsteps: [{}]", "$.steps[0].weight: missing"),
         (
             "model: m\ncandidate: 2\nsteps: [{weight: 100}]",
-            "$.steps[0].weight: expected `float` < 100.0",
+            "$.steps[0].weight: expected a number > 0 and < 100, got 100",
         ),
         ("model: m\ncandidate: 2\ngates: latency", "$.gates: expected a list, got text 'latency'"),
         (
@@ -126,7 +126,10 @@ def test_all_but_model_and_candidate_has_a_default() -> None:
             "model: m\ncandidate: 2\nwebhook: {url: u, attempts: 21}",
             "$.webhook.attempts: expected a whole number from 1 to 20, got 21",
         ),
-        ("model: m\ncandidate: 2\nfalse_rollback: 0.5", "$.false_rollback: expected `float` < 0.5"),
+        (
+            "model: m\ncandidate: 2\nfalse_rollback: 0.5",
+            "$.false_rollback: expected a number > 0 and < 0.5, got 0.5",
+        ),
     ],
 )
 def test_refusals_name_the_field(text: str, told: str) -> None:

@@ -30,13 +30,36 @@ ADVICE = (
             "(self, text: list[str]) -> list[str]: yield text",
             "it streams, which this version of the server cannot serve yet",
         ),
-        ("(self, x: str) -> list[str]: ...", "'x' is <class 'str'>, which is no array"),
         ("(self, x: list[dict]) -> list[str]: ...", "'x' is a list of <class 'dict'>"),
     ],
 )
 def test_hints_that_say_nothing(load: Load, method: str, text: str) -> None:
     message = refused(load, f"class M(Model):\n    def predict{method}")
     assert message == f"'m' version 1: cannot tell the signature from M.predict: {text}{ADVICE}"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "told"),
+    [
+        (
+            "x: str",
+            "'x' is str; it is given all rows of a batch: write "
+            'Rows["BYTES"], or list[str] where it is the only input',
+        ),
+        (
+            "area: list[float], text: list[str]",
+            "'area' is list[float]; where a method takes several inputs, each is an array: write "
+            'Rows["FP64"]',
+        ),
+    ],
+)
+def test_hints_of_single_values_and_of_several_lists(
+    load: Load, parameters: str, told: str
+) -> None:
+    message = refused(
+        load, f"class M(Model):\n    def predict(self, {parameters}) -> list[str]: ..."
+    )
+    assert message == f"'m' version 1: cannot tell the signature from M.predict: {told}"
 
 
 @pytest.mark.parametrize(

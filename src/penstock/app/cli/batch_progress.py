@@ -23,12 +23,9 @@ class Pace:
     def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
         self._now_s = now_s
         self._started_s = now_s()
-        self._splits_before: int | None = None
 
     def describe(self, progress: Progress) -> str:
         """``1,234 of 10 rows`` and so on, in one line."""
-        if self._splits_before is None:
-            self._splits_before = progress.splits_done
         spent_s = max(self._now_s() - self._started_s, 1e-9)
         rate = (progress.rows - progress.rows_before) / spent_s
         parts = [
@@ -36,12 +33,18 @@ class Pace:
             f"{progress.rows:,} rows",
             f"{rate:,.0f} rows/s",
         ]
-        done = progress.splits_done - self._splits_before
-        left = progress.splits - progress.splits_done
-        if done and left:
-            parts.append(f"about {duration(spent_s / done * left)} left")
+        left = _rows_left(progress)
+        if rate > 0 and left > 0:
+            parts.append(f"about {duration(left / rate)} left")
         parts.append(f"{progress.rows_dead:,} dead")
         return ", ".join(parts)
+
+
+def _rows_left(progress: Progress) -> float:
+    """How many rows are to come, if splits are as long as those that are done; 0: not known."""
+    if not progress.splits_done:
+        return 0.0
+    return progress.rows_settled / progress.splits_done * progress.splits - progress.rows
 
 
 def duration(seconds: float) -> str:

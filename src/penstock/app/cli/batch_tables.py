@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from penstock.jobs.batch.distribution import ClassCounts
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from penstock.jobs.batch.status import JobStatus
 
 _SHOWN_CLASSES = 5
+_SHOWN_LEFT_OUT = 3
 
 
 def plan_lines(plan: JobPlan) -> Iterator[str]:
@@ -54,8 +56,14 @@ def _what_now(status: JobStatus) -> str:
 def report_lines(report: Report, folder: str) -> Iterator[str]:
     """How a run ended."""
     tally, model = report.tally, report.model
+    if report.dead_tried:
+        yield (
+            f"{report.name}: {report.dead_tried:,} dead rows tried again, "
+            f"{report.dead_again:,} still dead"
+        )
     if report.done_before == report.splits:
-        yield f"{report.name}: nothing was left to do, {tally.rows_in:,} rows were done before"
+        if not report.dead_tried:
+            yield f"{report.name}: nothing was left to do, {tally.rows_in:,} rows were done before"
     else:
         rows = tally.rows_in - report.rows_before
         yield (
@@ -68,10 +76,16 @@ def report_lines(report: Report, folder: str) -> Iterator[str]:
         f"{tally.rows_out:,} rows out, {tally.rows_dead:,} dead letters, "
         f"{tally.rows_dropped:,} left out by the transform"
     )
+    if report.num_left_out:
+        yield f"{report.num_left_out:,} of {report.splits:,} splits cannot be read and are left out"
+        for left_out in report.left_out[:_SHOWN_LEFT_OUT]:
+            yield f"left out: {left_out.split}: {left_out.reason}"
     for name, one in tally.predictions.items():
         if isinstance(one, ClassCounts) and not one.is_many:
             yield f"{name}: {_classes(one)}"
     yield f"report: {folder}/report.md"
+    if Path(folder, "report.svg").exists():
+        yield f"picture: {folder}/report.svg"
 
 
 def _classes(one: ClassCounts) -> str:

@@ -72,6 +72,38 @@ _EXTRAS = (
         "pip install 'penstock[hub]'",
     ),
     _Extra("predict from Parquet", ("pyarrow",), ("pyarrow",), "pip install pyarrow"),
+    _Extra(
+        "batch jobs (batch)",
+        ("pyarrow", "fsspec", "matplotlib", "cronsim"),
+        ("pyarrow", "fsspec", "matplotlib", "cronsim"),
+        "pip install 'penstock[batch]'",
+    ),
+    _Extra(
+        "jobs on databases (sql)",
+        ("adbc_driver_postgresql", "duckdb", "pymysql"),
+        ("adbc-driver-postgresql", "duckdb", "pymysql"),
+        "pip install 'penstock[sql]'",
+    ),
+    _Extra("jobs on HTTP APIs (http)", ("httpx",), ("httpx",), "pip install 'penstock[http]'"),
+    _Extra("jobs on XML (xml)", ("defusedxml",), ("defusedxml",), "pip install 'penstock[xml]'"),
+    _Extra(
+        "streams of Kafka (kafka)",
+        ("confluent_kafka",),
+        ("confluent-kafka",),
+        "pip install 'penstock[kafka]'",
+    ),
+    _Extra("streams of NATS (nats)", ("nats",), ("nats-py",), "pip install 'penstock[nats]'"),
+    _Extra(
+        "streams of RabbitMQ (rabbitmq)",
+        ("aio_pika",),
+        ("aio-pika",),
+        "pip install 'penstock[rabbitmq]'",
+    ),
+    _Extra("jobs on Ray (ray)", ("ray",), ("ray",), "pip install 'penstock[ray]'"),
+    _Extra(
+        "models in Beam (beam)", ("apache_beam",), ("apache-beam",), "pip install 'penstock[beam]'"
+    ),
+    _Extra("models in Spark (spark)", ("pyspark",), ("pyspark",), "pip install 'penstock[spark]'"),
 )
 
 

@@ -16,11 +16,10 @@ from penstock.app.jobs.compose import open_again, open_parts, place_of, state_fo
 from penstock.app.jobs.start_over import start_over
 from penstock.jobs.batch.engine import Engine
 from penstock.jobs.batch.engine_local import run_local
-from penstock.jobs.batch.job_record import check_record, read_record
 from penstock.jobs.batch.journal import read_ledger
 from penstock.jobs.batch.options import RunOptions
 from penstock.jobs.batch.parts import JobParts
-from penstock.jobs.batch.plan import plan_work
+from penstock.jobs.batch.plan import begun_with, check_columns, plan_work
 from penstock.jobs.batch.progress import OnProgress
 from penstock.jobs.batch.report import Report, write_report
 from penstock.jobs.batch.retry_dead import retry_dead
@@ -163,11 +162,10 @@ class BatchJob:
         """
         with contextlib.closing(open_parts(self.spec)) as parts:
             identity, signature = parts.predictors.identity, parts.predictors.signature
-            record = read_record(self.state)
-            if record is not None:
-                check_record(self.state, record, identity, parts.spec_digest)
-            work = plan_work(parts)
             done = read_ledger(self.state / JOURNAL).done
+            begun_with(parts, done)
+            check_columns(parts)
+            work = plan_work(parts)
             left = [one for one in work if one.id not in done]
             named = {spec.name: self._columns(spec.name) for spec in signature.inputs}
         return JobPlan(
@@ -204,6 +202,7 @@ class BatchJob:
     ) -> Report:
         with contextlib.closing(open_parts(self.spec)) as parts:
             report = work(parts, run_options(self.spec, parts), on_progress, stop)
+        report = report.renamed(self.spec.rename)
         write_report(report, self.state)
         return report
 
@@ -222,6 +221,7 @@ def run_options(spec: BatchSpec, parts: JobParts) -> RunOptions:
         policy=spec.on_error,
         engine=_engine(spec),
         engine_name=spec.engine,
+        looks_apart=spec.engine == "processes",
         open_parts=again,
     )
 

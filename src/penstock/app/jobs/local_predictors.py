@@ -97,9 +97,12 @@ class LocalPredictors:
             return self._rule.signature
 
     def open(self) -> LocalPredictor:
-        """See ``jobs.Predictors.open``."""
+        """See ``jobs.Predictors.open``; the first copy tells the signature, too."""
         with self._lock:
             first, self._first = self._first, None
+            if first is None and self._rule is None:
+                first = self._load()
+                self._rule = first.rule
             if first is not None:
                 return first
         return self._load()

@@ -25,6 +25,8 @@ from penstock.dialects.open_inference.grpc_client import SERVICE
 from penstock.jobs.model_ref import ModelRef
 
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.2, 10.0
+_UNREACHED: Final = ("failed to connect", "DNS resolution failed", "empty address list")
+"""How grpcio begins what it says of a server that it does not reach."""
 _ERRORS: Final[Mapping[grpc.StatusCode, type[PenstockError]]] = {
     grpc.StatusCode.UNAVAILABLE: NotReady,
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
@@ -100,6 +102,12 @@ class ServerCalls:
         code, details = err.code(), err.details() or "it says no more"
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
             details = f"no answer within {self._timeout_s:g} s: set 'timeout_s', or a smaller batch"
+        elif code is grpc.StatusCode.UNAVAILABLE and details.startswith(_UNREACHED):
+            why = details.rpartition(": ")[2]
+            details = (
+                f"no server answers there ({why}): start one with 'penstock serve', or correct "
+                f"'model.url'"
+            )
         return _ERRORS.get(code, ModelFailed)(f"{self.url}: {details}")
 
 

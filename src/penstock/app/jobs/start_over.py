@@ -12,10 +12,16 @@ from penstock.jobs.batch.hold import hold
 from penstock.jobs.batch.job_record import RECORD
 from penstock.jobs.batch.run import JOURNAL
 from penstock.jobs.batch.sinks.file_sink import SUCCESS
+from penstock.jobs.batch.sources.kept_pages import PAGES
+from penstock.jobs.batch.sources.kept_ranges import RANGES
 from penstock.jobs.batch.spec import BatchSpec
 from penstock.jobs.batch.spec_outputs import FileOutput
 
-_STATE = (JOURNAL, RECORD, "dead", "pages", "report.json", "report.md", "report.svg")
+_STATE = (
+    *(JOURNAL, RECORD, "dead"),
+    *(PAGES, RANGES),  # what an API has answered, where a table's splits end
+    *("report.json", "report.md", "report.svg"),
+)
 
 
 def start_over(spec: BatchSpec) -> None:

@@ -190,12 +190,14 @@ class SplitBoard:
             rows=rows,
             rows_dead=dead,
             rows_before=self._rows_before,
+            rows_settled=self._count.settled_rows,
         )
 
     def _check_dead(self) -> None:
         rows, dead = self._count.total()
         try:
-            check_dead(dead, rows, self._options.policy.max_rate, is_end=False)
+            state = self._journal.folder
+            check_dead(dead, rows, self._options.policy.max_rate, state, is_end=False)
         except JobFailed as err:
             self.fail(err)
 

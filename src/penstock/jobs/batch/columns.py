@@ -22,10 +22,10 @@ Mapped: TypeAlias = Mapping[str, str | Sequence[str]]
 
 
 class _BadRows(NamedTuple):
-    """Rows of a batch that cannot be read, and why."""
+    """Rows of a batch that cannot be read, and why each; a row may be there several times."""
 
     at: Array
-    why: str
+    whys: Sequence[str]
 
 
 class _Input(NamedTuple):
@@ -118,7 +118,8 @@ class ColumnMap:
         for one in self._inputs:
             array = _read_wide(one, batch) if one.is_wide else _read_one(one, batch)
             if isinstance(array, _BadRows):
-                bad.update({row: bad.get(row, array.why) for row in array.at.tolist()})
+                for row, why in zip(array.at.tolist(), array.whys, strict=True):
+                    bad.setdefault(row, why)
             else:
                 tensors.append(Tensor(one.spec.name, one.spec.dtype, array))
         return tensors, bad
@@ -246,7 +247,7 @@ def _nulls(name: str, values: pa.Array) -> _BadRows | None:
     if not values.null_count:
         return None
     at = np.flatnonzero(values.is_null().to_numpy(zero_copy_only=False))
-    return _BadRows(at, f"column '{name}': expected a value, got null")
+    return _BadRows(at, [f"column '{name}': expected a value, got null"] * len(at))
 
 
 def _wrong_lengths(one: _Input, name: str, values: pa.Array, wanted: int) -> _BadRows | None:
@@ -271,8 +272,10 @@ def _wrong_lengths(one: _Input, name: str, values: pa.Array, wanted: int) -> _Ba
             "transform"
         )
     at = np.flatnonzero(is_wrong)
-    got = lengths[at[0]]
-    return _BadRows(at, f"column '{name}': expected a list of {wanted}, got one of {got}")
+    whys = [
+        f"column '{name}': expected a list of {wanted}, got one of {lengths[row]}" for row in at
+    ]
+    return _BadRows(at, whys)
 
 
 def _length(values: pa.Array, wanted: int) -> int:
@@ -290,7 +293,7 @@ def _elements(one: _Input, name: str, values: pa.Array, per_row: int) -> Array |
     except WrongType as err:
         raise _never_fits(one, name, str(err), str(values.type)) from None
     if isinstance(found, Misfits):
-        return _BadRows(found.at // per_row, f"column '{name}': {found.why}")
+        return _BadRows(found.at // per_row, [f"column '{name}': {why}" for why in found.whys])
     return found
 
 

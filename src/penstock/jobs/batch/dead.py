@@ -22,7 +22,8 @@ from penstock.jobs.batch.source import BadRow
 from penstock.jobs.predictor import ModelIdentity
 
 MAX_RAW_BYTES: Final = 64 * 1024
-_FOLDER = "dead"
+DEAD: Final = "dead"
+"""The folder of the dead letters, in the state folder."""
 
 
 class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -125,7 +126,7 @@ class DeadWriter:
 
 def dead_path(state: Path, split_id: str) -> Path:
     """Where the dead letters of a split are, if it has any."""
-    return state / _FOLDER / f"{split_id}.jsonl"
+    return state / DEAD / f"{split_id}.jsonl"
 
 
 def read_dead(state: Path, split_id: str) -> list[DeadLetter]:
@@ -148,7 +149,7 @@ def read_dead(state: Path, split_id: str) -> list[DeadLetter]:
 def forget_unfinished(state: Path) -> None:
     """Remove what dead writers have left; nobody writes to this state folder."""
     with contextlib.suppress(OSError):
-        for left in (state / _FOLDER).glob("*.tmp"):
+        for left in (state / DEAD).glob("*.tmp"):
             left.unlink()
 
 

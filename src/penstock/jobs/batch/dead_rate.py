@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import math
 import threading
+from pathlib import Path
 from typing import Final
 
 from penstock.core.errors import JobFailed
+from penstock.jobs.batch.dead import DEAD
 
 EARLY_DEAD: Final = 10
 _SIGMAS: Final = 4
@@ -36,8 +38,15 @@ def too_many_dead(dead: int, rows: int, max_rate: float, *, is_end: bool) -> boo
     return dead > allowed
 
 
-def check_dead(dead: int, rows: int, max_rate: float, *, is_end: bool) -> None:
+def check_dead(dead: int, rows: int, max_rate: float, state: Path, *, is_end: bool) -> None:
     """Stop a job of which too many rows are dead.
+
+    Args:
+        dead: see ``too_many_dead``.
+        rows: see there.
+        max_rate: see there.
+        state: the job's state folder, which has the dead letters.
+        is_end: see there.
 
     Raises:
         JobFailed: they are too many; the message says how many, and what to do.
@@ -45,8 +54,10 @@ def check_dead(dead: int, rows: int, max_rate: float, *, is_end: bool) -> None:
     if too_many_dead(dead, rows, max_rate, is_end=is_end):
         raise JobFailed(
             f"{dead} of {rows} rows could not be predicted, more than on_error.max_rate "
-            f"{max_rate:g} lets pass; look at the dead letters in the job's state folder, then "
-            f"mend the input or the model, or raise max_rate and run it again"
+            f"{max_rate:g} lets pass; {state}/{DEAD} says why, for the splits that are done. They "
+            f"stay done when the job is run again: raise max_rate to let these rows pass; where "
+            f"the cause is mended outside of the job, 'penstock batch retry-dead' tries them "
+            f"again; another model or input starts over, with --fresh"
         )
 
 
@@ -61,6 +72,12 @@ class DeadCount:
         self._settled = (rows, dead)
         self._under_way: dict[str, tuple[int, int]] = {}
         self._lock = threading.Lock()
+
+    @property
+    def settled_rows(self) -> int:
+        """Rows of the splits that are done."""
+        with self._lock:
+            return self._settled[0]
 
     def seen(self, split_id: str, rows: int, dead: int) -> None:
         """So many more rows of a split came to their end."""

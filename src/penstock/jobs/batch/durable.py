@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -78,8 +79,10 @@ def sync_folder(folder: Path) -> None:
 
 def unwritable(path: Path, err: OSError) -> JobOutputError:
     """What a job says when its own state cannot be written."""
+    is_refused = isinstance(err, PermissionError) or err.errno == errno.EROFS
+    advice = "let this user write there" if is_refused else "make room"
     return JobOutputError(
-        f"{path}: cannot be written: {err.strerror or err}; make room or give the job another "
+        f"{path}: cannot be written: {err.strerror or err}; {advice} or give the job another "
         f"'state' folder, then run it again: it goes on where it stopped",
         retryable=may_pass(err),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,11 +20,11 @@ class Misfits(NamedTuple):
 
     Attributes:
         at: their places, ascending; int64.
-        why: for people: what was expected.
+        whys: for people, of each of them: what was expected, and what came.
     """
 
     at: Array
-    why: str
+    whys: Sequence[str]
 
 
 class WrongType(Exception):
@@ -88,8 +89,8 @@ def _parse(values: pa.Array, dtype: DType) -> pa.Array | Misfits:
         return texts.cast(kind)
     except pa.ArrowInvalid:
         at = np.array(_unparsable(texts, kind, 0), dtype=np.int64)
-    shown = values[int(at[0])].as_py()[:_SHOWN_CHARS]
-    return Misfits(at, f"expected {what}, got text {shown!r}")
+    shown = [values[int(place)].as_py()[:_SHOWN_CHARS] for place in at]
+    return Misfits(at, [f"expected {what}, got text {one!r}" for one in shown])
 
 
 def _parsed_as(dtype: DType) -> tuple[pa.DataType, str]:
@@ -165,7 +166,7 @@ def _unless(is_wrong: Array, good: Array, given: Array, expected: str) -> Array 
     if not is_wrong.any():
         return good
     at = np.flatnonzero(is_wrong)
-    return Misfits(at, f"{expected}, got {given[at[0]]}")
+    return Misfits(at, [f"{expected}, got {one}" for one in given[at]])
 
 
 def float32_to_bf16(floats: Array) -> Array:

@@ -1,6 +1,7 @@
 """Engine ``processes``: whole splits in processes of their own, which may die.
 
 A worker asks for a split while it still predicts the last one, so that it always has one to read.
+One that was under way when a worker died is done alone, so that nobody is blamed for another's.
 It holds the job together with the runner, and ends as soon as the runner does.
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import time
 from collections.abc import Iterator
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -21,6 +23,7 @@ from penstock.jobs.batch.engine import EngineTask
 from penstock.jobs.batch.split_worker import WorkerRecipe
 from penstock.jobs.batch.work import Work
 from penstock.jobs.batch.worker_process import (
+    Broken,
     DoneWith,
     Given,
     Halt,
@@ -44,7 +47,7 @@ def run_in_processes(task: EngineTask) -> None:
     Raises:
         ConfigError: the job cannot be sent to a process.
         PenstockError: the model does not load there.
-        JobFailed: workers die while they start.
+        JobFailed: workers die while they start, or break.
     """
     if task.recipe is None:
         raise ConfigError(
@@ -78,6 +81,11 @@ class _Worker:
         self.is_ready = False
         self.wants = 0
 
+    @property
+    def is_kept_alone(self) -> bool:
+        """Whether it does a split that was given out before, and is to have no other beside."""
+        return any(work.attempt > 1 for work in self.under_way.values())
+
     def tell(self, message: object) -> None:
         """Send; one that is dead is found out elsewhere."""
         with contextlib.suppress(OSError):
@@ -106,10 +114,13 @@ class _Pool:
         self._recipe = recipe
         self._hold = task.hold
         self._deaths_at_start = 0
-        self._workers = [_Worker(recipe, task.hold) for _ in range(task.workers)]
+        self._num_workers = task.workers
+        self._workers: list[_Worker] = []
 
     def run(self) -> None:
         """Give out work until there is none."""
+        for _ in range(self._num_workers):
+            self._workers.append(_Worker(self._recipe, self._hold))
         while not self._board.is_over:
             ends: list[Connection | int] = [one.connection for one in self._workers]
             ends += [one.process.sentinel for one in self._workers]
@@ -123,19 +134,20 @@ class _Pool:
                 self._feed(worker)
 
     def close(self) -> None:
-        """End all workers: by their own hand where they are idle, else as they are."""
+        """End all workers: by their own hand, or, after ``_END_S`` for all of them, as they are."""
         last: object = Halt() if self._board.stop.is_set() else Given(None)
         for worker in self._workers:
             worker.tell(last if self._board.is_over else Halt())
+        until_s = time.monotonic() + _END_S
         for worker in self._workers:
-            worker.end(_END_S if worker.is_ready else 0.0)
+            worker.end(max(0.0, until_s - time.monotonic()) if worker.is_ready else 0.0)
 
     def _hear(self, worker: _Worker, message: object) -> None:
         match message:
             case Ready(error=None):
                 worker.is_ready = True
                 self._deaths_at_start = 0
-            case Ready(error=WireError() as error):
+            case Ready(error=WireError() as error) | Broken(error=error):
                 raise error_in(error)
             case Wants():
                 worker.wants += 1
@@ -149,7 +161,16 @@ class _Pool:
                     self._board.done(work, outcome)
 
     def _feed(self, worker: _Worker) -> None:
-        while worker.wants and (work := self._board.take(0.0)) is not None:
+        """Give it a split for each of its wants. One that has failed before, or was under way when
+        a worker died, is done alone: so it is known who died of it, and it takes nobody along.
+        """
+        while worker.wants and not worker.is_kept_alone:
+            work = self._board.take(0.0)
+            if work is None:
+                return
+            if work.attempt > 1 and worker.under_way:
+                self._board.give_back(work)
+                return
             worker.wants -= 1
             worker.under_way[work.id] = work
             worker.tell(Given(work))

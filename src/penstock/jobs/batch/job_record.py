@@ -15,7 +15,7 @@ RECORD = "job.json"
 
 
 class JobRecord(msgspec.Struct, frozen=True):
-    """Written once, before the first part is.
+    """Written before the first part is; another takes its place only where there is no part.
 
     Attributes:
         model: which model answers.

@@ -111,6 +111,9 @@ class Journal(Ledger):
         path: the file; it is made where it is not there. A last line that a crash has cut off is
             forgotten.
 
+    Attributes:
+        folder: where it is: the job's state folder.
+
     Raises:
         JobFailed: it is damaged.
         JobOutputError: it cannot be opened.
@@ -119,6 +122,7 @@ class Journal(Ledger):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._path = path
+        self.folder = path.parent
         self._lock = threading.Lock()
         self._num_bytes = 0
         for entry, end in _read(path):

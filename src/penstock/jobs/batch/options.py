@@ -37,6 +37,8 @@ class RunOptions(NamedTuple):
         max_deaths: how many workers may die of one split.
         engine: what has the splits done.
         engine_name: its name, for the report.
+        looks_apart: whether the model is tried for its batch size in a process of its own, which
+            it may end.
         open_parts: opens the job in another process, for engines that use some; see
             ``WorkerRecipe``. None: it cannot be.
         clock: whose time it takes.
@@ -53,6 +55,7 @@ class RunOptions(NamedTuple):
     max_deaths: int = 3
     engine: Engine = run_local
     engine_name: str = "local"
+    looks_apart: bool = False
     open_parts: Callable[[], JobParts] | None = None
     clock: Clock = SystemClock()
 

@@ -11,12 +11,13 @@ rest of its split passes through empty, and the split's end tells the desk.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 from penstock.core.clock import Clock
 from penstock.core.errors import PenstockError
+from penstock.jobs.batch.breakdown import broken
 from penstock.jobs.batch.byte_queue import ByteQueue, LaneQueue, QueueAborted
 from penstock.jobs.batch.part_in_progress import PartInProgress
 from penstock.jobs.batch.parts import Cut, JobParts, Outputs, Room
@@ -177,15 +178,13 @@ class Pipeline:
     def _read_split(self, attempt: _Attempt) -> int:
         """Read until its end, or until it fails; tells how many pieces it was."""
         number = 0
-        try:
+        with _blamed(attempt):
             for piece in self._reader.pieces(attempt.work.split, self._desk.stop):
                 step = _Step(attempt, number, piece, tally=piece.tally)
                 self._read.put(step, step.num_bytes)
                 number += 1
                 if attempt.error is not None:
                     break
-        except PenstockError as err:
-            attempt.fail(err)
         return number
 
     def _predictor_loop(self, predictor: Predictor) -> Callable[[], None]:
@@ -215,15 +214,15 @@ class Pipeline:
         clock, parts = self._stages.clock, self._stages.parts
         started_ns = clock.monotonic_ns()
         self._desk.seen(attempt.work, piece.tally.rows_dropped + len(piece.bad), len(piece.bad))
-        try:
+        answer: Predicted | None = None
+        with _blamed(attempt):
             answer = rows.predict(
                 piece.rows,
                 self._stages.outputs,
                 parts.predictors.signature,
                 lambda count, dead: self._desk.seen(attempt.work, count, dead),
             )
-        except PenstockError as err:
-            attempt.fail(err)
+        if answer is None:
             return nothing
         tally = SplitTally(
             rows_out=sum(batch.num_rows for batch in answer.batches),
@@ -250,13 +249,11 @@ class Pipeline:
         if part is None:
             part = PartInProgress(stages.parts, attempt.work, stages.outputs.schema, stages.clock)
             open_parts[attempt.lane] = part
-        try:
+        with _blamed(attempt):
             if attempt.error is None and step.answer is not None:
                 part.write(step.answer.batches, step.answer.dead, step.tally)
             if attempt.error is None and step.is_end:
                 outcome = part.commit()
-        except PenstockError as err:
-            attempt.fail(err)
         if not step.is_end:
             return
         del open_parts[attempt.lane]
@@ -266,3 +263,16 @@ class Pipeline:
         else:
             part.abort()
             self._desk.failed(attempt.work, attempt.error)
+
+
+@contextmanager
+def _blamed(attempt: _Attempt) -> Iterator[None]:
+    """What fails within is the failure of this split: a bug of ours, too, so that it is named."""
+    try:
+        yield
+    except QueueAborted:
+        raise
+    except PenstockError as err:
+        attempt.fail(err)
+    except Exception as err:  # noqa: BLE001  # a bug of ours, or of a library, ends the job in words
+        attempt.fail(broken(err, str(attempt.work.split)))

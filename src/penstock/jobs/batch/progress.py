@@ -15,6 +15,7 @@ class Progress(NamedTuple):
         rows: that came to their end.
         rows_dead: of these, how many as dead letters.
         rows_before: of these, how many in earlier runs.
+        rows_settled: of these, how many of splits that are done.
     """
 
     splits: int
@@ -22,6 +23,7 @@ class Progress(NamedTuple):
     rows: int
     rows_dead: int
     rows_before: int = 0
+    rows_settled: int = 0
 
 
 OnProgress: TypeAlias = Callable[[Progress], None]

@@ -57,6 +57,18 @@ class SplitTally(msgspec.Struct, frozen=True):
         )
 
 
+class LeftOut(msgspec.Struct, frozen=True):
+    """A part of the input that cannot be read, and was left out.
+
+    Attributes:
+        split: which, as people read it.
+        reason: why it cannot be read.
+    """
+
+    split: str
+    reason: str
+
+
 class Report(msgspec.Struct, frozen=True):
     """A job that came to its end.
 
@@ -65,6 +77,11 @@ class Report(msgspec.Struct, frozen=True):
         model: which model answered.
         splits: how many parts the input has.
         done_before: how many of them an earlier run had done.
+        num_left_out: how many of them cannot be read and were left out; the next run tries them
+            again.
+        left_out: the first few of those.
+        dead_tried: how many dead rows this run has tried again.
+        dead_again: how many of them are dead still.
         rows_before: how many rows of the tally those had.
         wall_s: how long this run took, in seconds.
         tally: of all splits, those of earlier runs too.
@@ -81,15 +98,25 @@ class Report(msgspec.Struct, frozen=True):
     tally: SplitTally
     done_before: int = 0
     rows_before: int = 0
+    dead_tried: int = 0
+    dead_again: int = 0
     batch_rows: int = 0
     engine: str = "local"
     workers: int = 1
     output: str = ""
+    num_left_out: int = 0
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def rows_per_s(self) -> float:
         """Rows that this run brought to their place, for each second of it."""
         return (self.tally.rows_in - self.rows_before) / max(self.wall_s, 1e-9)
+
+    def renamed(self, names: Mapping[str, str]) -> Report:
+        """The same, with outputs under the names that they are written under."""
+        told = {names.get(name, name): one for name, one in self.tally.predictions.items()}
+        tally = msgspec.structs.replace(self.tally, predictions=told)
+        return msgspec.structs.replace(self, tally=tally)
 
 
 def write_report(report: Report, folder: Path) -> None:

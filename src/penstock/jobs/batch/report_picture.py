@@ -89,11 +89,16 @@ def _bars(axes: Any, values: Mapping[str, float], colours: str | list[str]) -> N
     axes.set_yticks(places, [name or "(empty)" for name in values])
     axes.invert_yaxis()
     for place, value in zip(places, values.values(), strict=True):
-        text = f" {value:,}" if isinstance(value, int) else f" {value:,.1f}"
-        axes.text(value, place, text, va="center")
+        text = f"{value:,}" if isinstance(value, int) else _seconds(value)
+        axes.annotate(text, (value, place), xytext=(4, 0), textcoords="offset points", va="center")
     axes.margins(x=0.2)
     axes.set_xticks([])
     axes.spines[["top", "right", "bottom"]].set_visible(False)
+
+
+def _seconds(value: float) -> str:
+    """With as many digits as tell it from nothing."""
+    return f"{value:,.1f}" if value >= 10 else f"{value:.2g}"
 
 
 def _plain(text: str) -> str:

@@ -24,6 +24,8 @@ def report_text(report: Report, *, is_drawn: bool) -> str:
         lines += ["![The job in a picture](report.svg)", ""]
     else:
         lines += ["For a picture: `pip install 'penstock[batch]'`.", ""]
+    if report.num_left_out:
+        lines += ["## Left out", "", *_left_out(report), ""]
     lines += ["## Stages", "", "| stage | seconds |", "| --- | ---: |"]
     lines += [f"| {name} | {spent:,.2f} |" for name, spent in report.tally.seconds.items()]
     lines += ["", "Seconds of all workers, added up; stages run side by side.", ""]
@@ -45,6 +47,8 @@ def _summary(report: Report) -> Iterator[str]:
     yield f"| splits | {report.splits:,} |"
     if report.done_before:
         yield f"| of them done by earlier runs | {report.done_before:,} |"
+    if report.num_left_out:
+        yield f"| of them left out: they cannot be read | {report.num_left_out:,} |"
     yield f"| seconds | {report.wall_s:,.1f} |"
     yield f"| rows/s | {report.rows_per_s:,.0f} |"
     yield f"| read, written | {show_bytes(tally.bytes_in)}, {show_bytes(tally.bytes_out)} |"
@@ -53,6 +57,17 @@ def _summary(report: Report) -> Iterator[str]:
         yield f"| largest batch | {report.batch_rows:,} rows |"
     if report.output:
         yield f"| output | {report.output} |"
+
+
+def _left_out(report: Report) -> Iterator[str]:
+    yield "| split | why it cannot be read |"
+    yield "| --- | --- |"
+    for one in report.left_out:
+        yield f"| {_cell(one.split)} | {_cell(one.reason)} |"
+    if report.num_left_out > len(report.left_out):
+        yield f"| {report.num_left_out - len(report.left_out):,} others | |"
+    yield ""
+    yield "The next run tries them again."
 
 
 def _distribution(one: Distribution) -> Iterator[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
@@ -54,14 +55,19 @@ def retry_dead(
             if run.record is None:
                 raise JobFailed(f"{parts.state}: no job was run here; run it first")
             lives = _Lives(parts, options, run.record, cancel)
+            tried: dict[str, int] = {}
             try:
                 for work in run.plan:
                     done = journal.done.get(work.id)
-                    if done is not None and done.tally.rows_dead and lives.any_of(work):
-                        journal.append(Redo(work.id))
+                    if done is not None and done.tally.rows_dead:
+                        tried[work.id] = done.tally.rows_dead
+                        if lives.any_of(work):
+                            journal.append(Redo(work.id))
             finally:
                 lives.close()
-            return run.go_on(on_progress, cancel)
+            report = run.go_on(on_progress, cancel)
+            again = sum(one.tally.rows_dead for key, one in journal.done.items() if key in tried)
+            return msgspec.structs.replace(report, dead_tried=sum(tried.values()), dead_again=again)
         finally:
             journal.close()
 

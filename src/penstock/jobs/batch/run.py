@@ -11,26 +11,29 @@ import threading
 from collections.abc import Sequence
 
 import msgspec
+import pyarrow as pa
 
 from penstock.core.errors import Internal, JobFailed
 from penstock.jobs.batch.board import SplitBoard
+from penstock.jobs.batch.breakdown import broken
 from penstock.jobs.batch.dead import forget_unfinished
 from penstock.jobs.batch.dead_rate import check_dead
 from penstock.jobs.batch.engine import Engine, EngineTask
-from penstock.jobs.batch.first_look import look
 from penstock.jobs.batch.hold import hold
-from penstock.jobs.batch.job_record import JobRecord, check_record, read_record, write_record
+from penstock.jobs.batch.job_record import JobRecord, write_record
 from penstock.jobs.batch.journal import Journal, Planned, Skipped
+from penstock.jobs.batch.look_process import look_in_a_process
 from penstock.jobs.batch.options import DEFAULTS, RunOptions
 from penstock.jobs.batch.parts import JobParts
-from penstock.jobs.batch.plan import check_output, forget_missing, missing, plan_work
+from penstock.jobs.batch.plan import begun_with, check_output, forget_missing, missing, plan_work
 from penstock.jobs.batch.progress import OnProgress
-from penstock.jobs.batch.report import Report, SplitTally
+from penstock.jobs.batch.report import LeftOut, Report, SplitTally
 from penstock.jobs.batch.split_worker import WorkerRecipe, WorkerSettings
 from penstock.jobs.batch.watch import watched
 from penstock.jobs.batch.work import Work
 
 JOURNAL = "journal.jsonl"
+_SHOWN = 10
 
 
 def run_job(
@@ -83,10 +86,8 @@ class JobRun:
         self._options = options
         self._journal = journal
         self._handle = handle
-        self.record = read_record(parts.state)
+        self.record = begun_with(parts, journal.done)
         self._model = parts.predictors.identity
-        if self.record is not None:
-            check_record(parts.state, self.record, self._model, parts.spec_digest)
         self.plan = plan_work(parts)
         check_output(self.plan, journal.done, parts.sink)
 
@@ -96,14 +97,14 @@ class JobRun:
         started_ns = clock.monotonic_ns()
         self._parts.sink.begin()
         forget_unfinished(self._parts.state)
-        forget_missing(self.plan, journal, self._parts.sink)
+        forget_missing(self.plan, journal, self._parts.sink, cancel)
         journal.append(Planned(len(self.plan)))
         record = self.record or self._begin(cancel)
         before = journal.tally()
         done_before = len(journal.done)
         self._do(missing(self.plan, journal), record, on_progress, cancel)
         tally = journal.tally()
-        self._finish(tally, record)
+        skipped = self._finish(tally, record)
         return Report(
             name=self._options.name,
             model=self._model,
@@ -116,11 +117,14 @@ class JobRun:
             engine=self._options.engine_name,
             workers=self._options.workers,
             output=self._options.output,
+            num_left_out=len(skipped),
+            left_out=tuple(LeftOut(one.split, one.reason) for one in skipped[:_SHOWN]),
         )
 
     def _begin(self, cancel: threading.Event) -> JobRecord:
         """Look at the first rows, and keep what was seen."""
-        cut, schema = look(self._parts, self.plan, self._options, cancel)
+        cut, schema = look_in_a_process(self._parts, self.plan, self._options, cancel)
+        self._parts.open_outputs(pa.ipc.read_schema(pa.py_buffer(schema)))  # or refuse the job
         record = JobRecord(self._model, self._parts.spec_digest, cut, schema)
         write_record(self._parts.state, record)
         return record
@@ -159,8 +163,8 @@ class JobRun:
         skipped = self._journal.skipped
         return [skipped[work.id] for work in missing(self.plan, self._journal)]
 
-    def _finish(self, tally: SplitTally, record: JobRecord) -> None:
-        """Mark the output as whole.
+    def _finish(self, tally: SplitTally, record: JobRecord) -> list[Skipped]:
+        """Mark the output as whole; tells what was left out of it.
 
         Raises:
             JobFailed: it is not.
@@ -171,21 +175,17 @@ class JobRun:
         if not all(entry.tally.is_whole for entry in self._journal.done.values()):
             raise Internal("rows are missing, though all splits are done")
         max_rate = self._options.policy.max_rate
-        check_dead(tally.rows_dead, tally.rows_in, max_rate, is_end=True)
+        check_dead(tally.rows_dead, tally.rows_in, max_rate, self._parts.state, is_end=True)
         forget_unfinished(self._parts.state)  # what workers have left that died
         self._parts.sink.finish(msgspec.json.encode(_summary(tally, record, self.plan, skipped)))
+        return skipped
 
 
 def _run(engine: Engine, task: EngineTask) -> None:
     try:
         engine(task)
-    except MemoryError as err:
-        raise JobFailed(
-            "no memory is left; give the job less 'memory' or fewer 'workers', and run it again",
-            retryable=True,
-        ) from err
-    except OSError as err:
-        raise JobFailed(f"the system refuses: {err.strerror or err}", retryable=True) from err
+    except (MemoryError, OSError) as err:
+        raise broken(err) from err
 
 
 def _summary(

@@ -18,11 +18,13 @@ class Receipt(msgspec.Struct, frozen=True):
         rows: how many rows it has.
         num_bytes: its size; 0 where a table takes it.
         digest: sha256 (hex) of its bytes; "" where a table takes it.
+        mtime_ns: when its file was changed last, as its file system says; 0: it has none.
     """
 
     rows: int
     num_bytes: int = 0
     digest: str = ""
+    mtime_ns: int = 0
 
 
 class PartWriter(Protocol):

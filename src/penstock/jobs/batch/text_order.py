@@ -29,5 +29,5 @@ def shortest_first(tensors: Sequence[Tensor]) -> Array:
         if one.dtype is DType.BYTES:
             flat = one.array.reshape(-1)
             lengths = np.fromiter(map(len, flat), np.int64, flat.size)
-            sizes += lengths.reshape(rows, -1).sum(axis=1)
+            sizes += lengths.reshape(rows, flat.size // max(rows, 1)).sum(axis=1)
     return np.argsort(sizes, kind="stable")

@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
-import signal
 import threading
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import DupFd
 from typing import Any, NamedTuple, NoReturn
 
 from penstock.core.errors import PenstockError
+from penstock.jobs.batch.breakdown import broken
 from penstock.jobs.batch.split_worker import WorkerRecipe
 from penstock.jobs.batch.work import SplitOutcome, Work
 from penstock.runtime.process.frame import WireError
 from penstock.runtime.process.wire_error import error_out
+from penstock.runtime.process.worker_signals import leave_the_end_to_the_server
 
 AT_ONCE = 2
 """How many splits a worker has begun and not ended: one that it predicts, one that it reads."""
+
+_LOOK_S = 0.1
 
 
 class Ready(NamedTuple):
     """It is loaded, or never will be."""
 
     error: WireError | None = None
+
+
+class Broken(NamedTuple):
+    """It ends, and so would each other one: it is a bug."""
+
+    error: WireError
 
 
 class Wants(NamedTuple):
@@ -76,8 +86,16 @@ def work_until_told(connection: Connection, recipe: WorkerRecipe, hold: SharedHo
         recipe: from what the worker is made.
         hold: kept open as long as the process lives.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the runner's; it tells us
+    leave_the_end_to_the_server()  # signals are the runner's; it tells us
     desk = _PipeDesk(connection)
+    try:
+        _work(desk, recipe)
+    except Exception as err:  # noqa: BLE001  # the runner tells of it, in words
+        desk.send(Broken(error_out(broken(err, "a worker process"))))
+    del hold
+
+
+def _work(desk: _PipeDesk, recipe: WorkerRecipe) -> None:
     try:
         worker = recipe.make()
     except PenstockError as err:
@@ -88,7 +106,6 @@ def work_until_told(connection: Connection, recipe: WorkerRecipe, hold: SharedHo
         worker.serve(desk)
     finally:
         worker.close()
-    del hold
 
 
 class _PipeDesk:
@@ -106,13 +123,22 @@ class _PipeDesk:
     def take(self) -> Work | None:
         """See ``Desk.take``."""
         with self._taking:
-            self._hands.acquire()
+            while not self._hands.acquire(timeout=_LOOK_S):
+                if self.stop.is_set():
+                    return None
             self.send(Wants())
-            work = self._given.get()
+            work = self._next()
             if work is None:
                 self._given.put(None)  # whoever else asks
                 self._hands.release()
             return work
+
+    def _next(self) -> Work | None:
+        """What the runner gives; None, too, where all is left as it is."""
+        while not self.stop.is_set():
+            with contextlib.suppress(queue.Empty):
+                return self._given.get(timeout=_LOOK_S)
+        return None
 
     def seen(self, work: Work, rows: int, dead: int) -> None:
         """See ``Desk.seen``."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import sqlite3
 import threading
 from pathlib import Path
 from typing import Any
@@ -10,10 +12,13 @@ from typing import Any
 import pytest
 
 import penstock
+from penstock.app.jobs.batch_job import run_options
+from penstock.app.jobs.compose import open_parts
 from penstock.app.jobs.open_job import load_job
-from penstock.core.errors import Cancelled, ConfigError, JobFailed
+from penstock.core.errors import Cancelled, ConfigError, JobFailed, JobInputError, PenstockError
 from penstock.jobs.batch.progress import Progress
 from tests.e2e.batch_job import MODEL, Job
+from tests.unit.jobs.batch.sources.page_server import Answer, page_server
 
 FILES = [["a", "b"], ["c", "bad"], ["d", "e"]]
 MENDED = """
@@ -79,6 +84,42 @@ def test_a_plan_is_refused_where_a_run_would_be(job: Job) -> None:
         penstock.BatchJob.load("job.yaml").plan()
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("columns", {"text": "boyd"}, "column 'boyd' .*did you mean 'body'"),
+        ("columns", {"text": "id"}, "column 'id' .*expected text or binary"),
+        ("keep", ["idd"], "keep: the input has no one column 'idd'"),
+        ("rename", {"ouput_": "loud"}, "rename.ouput_: neither an output nor a kept column"),
+    ],
+)
+def test_a_plan_knows_of_columns_that_are_not_there(
+    job: Job, field: str, value: Any, told: str
+) -> None:
+    with pytest.raises((ConfigError, JobInputError), match=told):
+        penstock.BatchJob.load("job.yaml", **{field: value}).plan()
+    assert not Path("out").exists()
+
+
+def test_a_plan_of_an_input_that_cannot_be_read_is_refused(job: Job) -> None:
+    given = {"format": "parquet", "path": "in"}
+    with pytest.raises(PenstockError, match=r"in/0\.jsonl"):
+        penstock.BatchJob.load("job.yaml", input=given).plan()
+
+
+@pytest.mark.parametrize(("engine", "is_apart"), [("local", False), ("processes", True)])
+def test_a_model_that_may_crash_is_tried_apart(job: Job, engine: str, *, is_apart: bool) -> None:
+    batch = penstock.BatchJob.load("job.yaml", engine=engine)
+    with contextlib.closing(open_parts(batch.spec)) as parts:
+        assert run_options(batch.spec, parts).looks_apart is is_apart
+
+
+def test_a_report_names_outputs_as_they_are_written(job: Job) -> None:
+    report = penstock.BatchJob.load("job.yaml").run()
+    assert list(report.tally.predictions) == ["loud"]
+    assert "## Output `loud`" in Path("out/_job/report.md").read_text()
+
+
 def test_progress_is_told_and_the_status_is_there(job: Job) -> None:
     told: list[Progress] = []
     batch = penstock.BatchJob.load("job.yaml", batch_size=1)
@@ -126,6 +167,36 @@ def test_to_start_over_removes_what_the_job_has_written_and_nothing_else(job: Jo
     assert (0, "A") in job.rows()
     assert (job.folder / "out/mine.txt").read_text() == "keep"
     assert (job.folder / "out/_job/mine.txt").read_text() == "keep"
+
+
+def test_to_start_over_asks_an_api_for_all_its_pages_again(job: Job) -> None:
+    texts = ["one", "two"]
+    with page_server(lambda asked: Answer([{"id": 1, "body": texts[0]}])) as server:
+        batch = penstock.BatchJob.load("job.yaml", input={"format": "http", "url": server.url})
+        for expected in ("ONE", "ONE"):
+            batch.run()
+            assert job.rows() == [(1, expected)]
+        texts.pop(0)
+        batch.run()
+        assert (job.rows(), len(server.asked)) == ([(1, "ONE")], 1)
+        batch.run(fresh=True)
+        assert (job.rows(), len(server.asked)) == ([(1, "TWO")], 2)
+
+
+def test_to_start_over_cuts_a_table_anew(job: Job) -> None:
+    with contextlib.closing(sqlite3.connect("in.db")) as db:
+        db.execute("CREATE TABLE tweets (id INTEGER PRIMARY KEY, body TEXT)")
+        db.executemany("INSERT INTO tweets VALUES (?, 'a')", [(at,) for at in range(0, 20, 2)])
+        db.commit()
+        table = {"format": "sql", "url": "sqlite:///in.db", "table": "tweets", "key": "id"}
+        batch = penstock.BatchJob.load("job.yaml", input=table, split_rows=5)
+        assert batch.run().splits == 2
+        db.executemany("INSERT INTO tweets VALUES (?, 'a')", [(at,) for at in range(1, 9, 2)])
+        db.commit()
+        with pytest.raises(JobFailed, match="the input was changed"):
+            batch.run()
+        assert batch.run(fresh=True).splits == 3  # not a split of nine rows and one of five
+        assert len(job.rows()) == 14
 
 
 def test_nothing_in_a_store_is_removed(job: Job) -> None:

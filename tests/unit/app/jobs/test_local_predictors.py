@@ -128,6 +128,24 @@ def test_each_copy_is_one_of_its_own_and_warm(tmp_path: Path, opened: contextlib
     assert calls == [5, 5, 6]  # the four of the warm-up were before
 
 
+@pytest.mark.parametrize("asked", ["signature first", "copy first"])
+def test_a_model_is_loaded_once_for_its_signature_and_its_first_copy(
+    tmp_path: Path, opened: contextlib.ExitStack, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    loads: list[str] = []
+    monkeypatch.setattr(sys, "loads", loads, raising=False)
+    code = COUNTS.replace("self.calls = 0", "self.calls = 0; import sys; sys.loads.append('')")
+    put(tmp_path, "counts", code)
+    predictors = open_at(opened, tmp_path)
+    if asked == "signature first":
+        assert predictors.signature.inputs
+    copy_of(opened, predictors)
+    assert predictors.signature.inputs
+    assert len(loads) == 1
+    copy_of(opened, predictors)
+    assert len(loads) == 2
+
+
 def test_copies_compute_on_the_callers_threads_at_once(
     tmp_path: Path, opened: contextlib.ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,6 +20,7 @@ from penstock.jobs.batch.dead import (
     raw_rows,
     read_dead,
 )
+from penstock.jobs.batch.durable import unwritable
 from penstock.jobs.batch.source import BadRow
 from penstock.jobs.predictor import ModelIdentity
 
@@ -102,3 +103,10 @@ def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         one.commit()
     one.abort()
     assert read_dead(tmp_path, "s1") == []
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS])
+def test_where_nobody_may_write_no_room_is_asked_for(tmp_path: Path, code: int) -> None:
+    told = unwritable(tmp_path, OSError(code, os.strerror(code))).message
+    assert "let this user write there" in told
+    assert "make room" not in told

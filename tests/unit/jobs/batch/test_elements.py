@@ -77,7 +77,17 @@ def test_values_that_do_not_fit_are_told_of(
     found = to_elements(pa.array(values, kind), dtype)
     assert isinstance(found, Misfits)
     assert found.at.tolist() == at
-    assert got in found.why
+    assert got in found.whys[0]
+    assert len(found.whys) == len(at)
+
+
+def test_each_misfit_is_told_with_its_own_value() -> None:
+    texts = to_elements(pa.array(["1", "n/k", ""]), DType.FP32)
+    numbers = to_elements(pa.array([300, 1, -1]), DType.UINT8)
+    assert isinstance(texts, Misfits)
+    assert isinstance(numbers, Misfits)
+    assert [why.partition(", ")[2] for why in texts.whys] == ["got text 'n/k'", "got text ''"]
+    assert [why.partition(", ")[2] for why in numbers.whys] == ["got 300", "got -1"]
 
 
 @pytest.mark.parametrize(

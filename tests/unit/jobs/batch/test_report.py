@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from penstock.app.cli.batch_tables import report_lines
 from penstock.core.dtype import DType
 from penstock.core.errors import JobOutputError
 from penstock.core.signature import ModelSignature, TensorSpec
@@ -22,7 +23,7 @@ from penstock.jobs.batch.distribution import (
     distributions,
     histogram,
 )
-from penstock.jobs.batch.report import Report, SplitTally, write_report
+from penstock.jobs.batch.report import LeftOut, Report, SplitTally, write_report
 from penstock.jobs.predictor import ModelIdentity
 
 IDENTITY = ModelIdentity("tweet", 3, "abcdef" * 10)
@@ -152,11 +153,41 @@ def test_a_report_is_three_files(tmp_path: Path) -> None:
     assert "<&>" in words
 
 
+def test_what_was_left_out_is_told(tmp_path: Path) -> None:
+    told = (LeftOut("a|b.csv[0:10]", "cut\noff"), LeftOut("c.csv[0:10]", "not found"))
+    lacking = report(num_left_out=12, left_out=told)
+    write_report(lacking, tmp_path)
+
+    assert msgspec.json.decode((tmp_path / "report.json").read_bytes(), type=Report) == lacking
+    text = (tmp_path / "report.md").read_text()
+    for line in (
+        "| of them left out: they cannot be read | 12 |",
+        "| a\\|b.csv[0:10] | cut off |",
+        "| c.csv[0:10] | not found |",
+        "| 10 others | |",
+    ):
+        assert line in text
+    shown = list(report_lines(lacking, "out/_job"))
+    assert "12 of 4 splits cannot be read and are left out" in shown
+    assert "left out: c.csv[0:10]: not found" in shown
+    write_report(report(), tmp_path)
+    assert "eft out:" not in (tmp_path / "report.md").read_text()
+    assert not any("left out:" in line for line in report_lines(report(), "out/_job"))
+
+
 def test_the_same_report_is_the_same_bytes(tmp_path: Path) -> None:
     for name in ("one", "two"):
         write_report(report(), tmp_path / name)
     for name in ("report.json", "report.md", "report.svg"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_a_short_stage_is_not_drawn_as_nothing(tmp_path: Path) -> None:
+    brief = msgspec.structs.replace(tally(), seconds={"read": 0.0042, "predict": 1234.56})
+    write_report(report(tally=brief), tmp_path)
+    words = " ".join(ET.fromstring((tmp_path / "report.svg").read_bytes()).itertext())
+    assert "0.0042" in words
+    assert "1,234.6" in words
 
 
 @pytest.mark.parametrize("outputs", [0, 1, 9])

@@ -48,7 +48,7 @@ def test_parts_of_which_no_row_lives_are_left_alone(tmp_path: Path) -> None:
 
     report = retry_dead(fake_job(tmp_path, sink=sink, model=sick), LENIENT)
 
-    assert report.tally.rows_dead == 1
+    assert (report.tally.rows_dead, report.dead_tried, report.dead_again) == (1, 2, 1)
     assert sum(sick.batches) == 2 + 100  # the two dead rows, and the one part that is done again
     changed = {name for name in before if sink.parts[name] != before[name]}
     assert len(changed) == 1
@@ -57,6 +57,7 @@ def test_parts_of_which_no_row_lives_are_left_alone(tmp_path: Path) -> None:
     again = retry_dead(fake_job(tmp_path, sink=sink, model=sick), LENIENT)
     assert sick.batches == [1]
     assert again.done_before == 9
+    assert (again.dead_tried, again.dead_again) == (1, 1)
 
 
 def test_rows_that_cannot_be_read_stay_dead(tmp_path: Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
+import pyarrow as pa
 import pytest
 
 from penstock.core.errors import (
@@ -25,7 +27,8 @@ from penstock.jobs.batch.failure_policy import FailurePolicy
 from penstock.jobs.batch.hold import hold
 from penstock.jobs.batch.job_record import read_record
 from penstock.jobs.batch.progress import Progress
-from penstock.jobs.batch.run import run_job
+from penstock.jobs.batch.report import LeftOut
+from penstock.jobs.batch.run import JOURNAL, run_job
 from penstock.jobs.batch.status import read_status
 from penstock.testing.fake_batch import FakePredictors, FakeSink, FakeSource
 from tests.unit.jobs.batch.fake_job import OPTIONS, fake_job, ids, tables
@@ -85,6 +88,21 @@ def test_a_part_that_is_gone_is_written_again(tmp_path: Path) -> None:
 
     assert sink.parts[name] == part
     assert report.done_before == 8
+
+
+def test_a_job_that_is_cancelled_while_it_looks_at_its_parts(tmp_path: Path) -> None:
+    cancel = threading.Event()
+    sink = FakeSink()
+    parts = fake_job(tmp_path, sink=sink)
+    run_job(parts, OPTIONS)
+    before = dict(sink.parts)
+    cancel.set()
+
+    with pytest.raises(Cancelled, match="before it began"):
+        run_job(parts, OPTIONS, cancel=cancel)
+
+    assert sink.parts == before
+    assert run_job(parts, OPTIONS).done_before == 9
 
 
 def test_rows_that_the_model_chokes_on_are_dead_letters(tmp_path: Path) -> None:
@@ -159,7 +177,8 @@ def test_at_the_end_the_rate_holds_exactly(tmp_path: Path) -> None:
     options = OPTIONS._replace(policy=FailurePolicy(max_rate=0.01))
     sink, model = FakeSink(), FakePredictors(poison=range(8))
 
-    with pytest.raises(JobFailed, match="8 of 750 rows"):
+    told = rf"8 of 750 rows .*{tmp_path}/dead says why.*penstock batch retry-dead"
+    with pytest.raises(JobFailed, match=told):
         run_job(fake_job(tmp_path, sink=sink, model=model), options)
 
     assert sink.summary is None
@@ -223,17 +242,20 @@ def test_files_that_cannot_be_read_are_left_out_where_the_job_says_so(tmp_path: 
     sink = FakeSink()
     source = FakeSource(tables(), faults=[None, None, JobInputError("f0: cut off")])
 
-    run_job(fake_job(tmp_path, source, sink), SKIPPING)
+    report = run_job(fake_job(tmp_path, source, sink), SKIPPING)
 
     assert ids(sink) == [*range(100), *range(200, 750)]
+    assert report.num_left_out == 1
+    assert report.left_out == (LeftOut("f0[100:200]", "f0: cut off"),)
     assert sink.summary is not None
     told = msgspec.json.decode(sink.summary)
     assert told["skipped"] == [{"split": "f0[100:200]", "reason": "f0: cut off"}]
     assert read_status(tmp_path).skipped[0].split == "f0[100:200]"
 
-    run_job(fake_job(tmp_path, source, sink), SKIPPING)
+    report = run_job(fake_job(tmp_path, source, sink), SKIPPING)
 
     assert ids(sink) == list(range(750))
+    assert (report.num_left_out, report.left_out) == (0, ())
     assert read_status(tmp_path).skipped == ()
 
 
@@ -280,6 +302,40 @@ def test_another_model_or_spec_is_refused(tmp_path: Path) -> None:
     assert sink.summary is not None
 
 
+def test_a_job_of_which_nothing_is_written_may_be_changed(tmp_path: Path) -> None:
+    sick, sink = FakePredictors(poison=range(750)), FakeSink()
+    with pytest.raises(JobFailed, match="could not be predicted"):
+        run_job(fake_job(tmp_path, sink=sink, model=sick), OPTIONS)
+    assert read_record(tmp_path) is not None
+
+    mended = FakePredictors(digest="d2")
+    run_job(fake_job(tmp_path, sink=sink, model=mended, spec_digest="s2"), OPTIONS)
+
+    assert ids(sink) == list(range(750))
+    record = read_record(tmp_path)
+    assert record is not None
+    assert (record.model.digest, record.spec_digest) == ("d2", "s2")
+
+
+def test_parts_whose_lines_are_lost_hold_the_job_to_what_it_was(tmp_path: Path) -> None:
+    sink = FakeSink()
+    run_job(fake_job(tmp_path, sink=sink), OPTIONS)
+    (tmp_path / JOURNAL).unlink()
+
+    with pytest.raises(JobFailed, match="the job was changed"):
+        run_job(fake_job(tmp_path, sink=sink, spec_digest="s2"), OPTIONS)
+
+
+def test_columns_that_are_wrong_begin_no_job(tmp_path: Path) -> None:
+    def refuse(schema: pa.Schema) -> NoReturn:
+        raise ConfigError("keep: the input has no one column 'idd'")
+
+    with pytest.raises(ConfigError, match="idd"):
+        run_job(fake_job(tmp_path)._replace(open_outputs=refuse), OPTIONS)
+
+    assert read_record(tmp_path) is None
+
+
 def test_parts_of_another_job_are_refused_though_the_state_is_lost(tmp_path: Path) -> None:
     sink = FakeSink()
     run_job(fake_job(tmp_path / "one", sink=sink), OPTIONS)
@@ -297,7 +353,7 @@ def test_an_input_that_was_changed_is_refused_and_one_that_has_grown_is_not(
     run_job(fake_job(tmp_path, FakeSource(tables(3)), sink), OPTIONS)
     assert ids(sink) == list(range(750))
 
-    with pytest.raises(JobFailed, match=r"the input was changed .* f2\[0:100\]"):
+    with pytest.raises(JobFailed, match=r"the input was changed .* f2\[0:100\].* --fresh"):
         run_job(fake_job(tmp_path, FakeSource(tables(2)), sink), OPTIONS)
 
 
@@ -336,7 +392,7 @@ def test_progress_ends_with_all_of_it(tmp_path: Path) -> None:
 
     run_job(fake_job(tmp_path, model=model), LENIENT, on_progress=told.append)
 
-    assert told[-1] == Progress(9, 9, rows=750, rows_dead=1)
+    assert told[-1] == Progress(9, 9, rows=750, rows_dead=1, rows_settled=750)
     assert [one.rows for one in told] == sorted(one.rows for one in told)
 
 

@@ -91,3 +91,13 @@ def test_only_texts_with_answers_of_one_shape_are_reordered() -> None:
     assert takes_text(LENGTHS)
     assert not takes_text(ModelSignature(LENGTHS.inputs, (free,)))
     assert not takes_text(ModelSignature((numbers,), LENGTHS.outputs))
+
+
+def test_no_row_that_fits_is_no_batch_and_all_are_dead() -> None:
+    model = LengthModel()
+
+    told = predicted(model, [None, None])
+
+    assert ([one.row for one in told.dead], model.given) == ([100, 101], [])
+    wide = Tensor("text", DType.BYTES, np.empty((0, 3), dtype=object))
+    assert shortest_first([wide]).tolist() == []

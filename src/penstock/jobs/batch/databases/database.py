@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 KeyValue = int | str
 """A value of a key column: a whole number, or its text, which the database can compare with."""
 
+ANSWER_TIMEOUT_S = 600.0
+"""The longest that a server may say nothing: then the connection is given up."""
+
 STAGE = "penstock_stage"
 """The temporary table, of one session, in which rows wait until their part is whole."""
 

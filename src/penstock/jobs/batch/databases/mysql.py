@@ -17,14 +17,19 @@ from pymysql.cursors import Cursor, SSCursor
 
 from penstock.core.errors import JobFailed
 from penstock.jobs.batch.databases import sql_text, storage
-from penstock.jobs.batch.databases.database import ROW, STAGE, KeyValue, Upsert
+from penstock.jobs.batch.databases.database import (
+    ANSWER_TIMEOUT_S,
+    ROW,
+    STAGE,
+    KeyValue,
+    Upsert,
+)
 from penstock.jobs.batch.databases.mysql_types import arrow_type, cells, sql_type
 from penstock.jobs.batch.databases.row_columns import groups, to_columns
 from penstock.jobs.batch.databases.sql_url import SqlUrl
 from penstock.jobs.batch.source import ReadRows
 
 _CONNECT_TIMEOUT_S = 10
-_ANSWER_TIMEOUT_S = 600
 _KEY_CHARACTERS = 512
 _SETTINGS = (
     "SET SESSION time_zone = '+00:00'",
@@ -146,8 +151,8 @@ class MysqlSession:
                 database=url.database,
                 charset="utf8mb4",
                 connect_timeout=_CONNECT_TIMEOUT_S,
-                read_timeout=_ANSWER_TIMEOUT_S,
-                write_timeout=_ANSWER_TIMEOUT_S,
+                read_timeout=ANSWER_TIMEOUT_S,
+                write_timeout=ANSWER_TIMEOUT_S,
                 autocommit=True,
                 ssl_ca=ca,
                 ssl_verify_cert=ca is not None,

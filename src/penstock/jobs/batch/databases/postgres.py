@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import adbc_driver_postgresql
 import pyarrow as pa
@@ -15,9 +16,17 @@ from pyarrow import types
 
 from penstock.core.errors import JobFailed
 from penstock.jobs.batch.databases import sql_text, storage
-from penstock.jobs.batch.databases.database import STAGE, KeyValue, Upsert
+from penstock.jobs.batch.databases.bounded_calls import BoundedCalls, SilenceError
+from penstock.jobs.batch.databases.database import (
+    ANSWER_TIMEOUT_S,
+    STAGE,
+    KeyValue,
+    Upsert,
+)
 from penstock.jobs.batch.databases.sql_url import SqlUrl
 from penstock.jobs.batch.source import ReadRows
+
+T = TypeVar("T")
 
 _BATCH_BYTES = 4 * 1024 * 1024
 _TIMEOUT_S = 10
@@ -115,45 +124,51 @@ _SQL_TYPES = {
 
 
 class PostgresSession:
-    """A ``Session`` of PostgreSQL."""
+    """A ``Session`` of PostgreSQL. The driver waits for an answer as long as it takes, and cannot
+    be told otherwise: so it is called by way of a thread that is left behind where none comes.
+    """
 
     def __init__(self, url: SqlUrl, *, read_only: bool) -> None:
         self._url = url
+        self._calls = BoundedCalls("penstock-job-postgres", ANSWER_TIMEOUT_S)
+        self._db: Any = None
         with self._translated(is_login=True), ExitStack() as undo:
-            self._db = dbapi.connect(_with_timeout(url), autocommit=True)
             undo.callback(self.close)
             mode = "on" if read_only else "off"
-            for setting in (*_SETTINGS, f"SET default_transaction_read_only = {mode}"):
-                self._run(setting)
+            settings = (*_SETTINGS, f"SET default_transaction_read_only = {mode}")
+            self._calls.call(partial(self._connect, settings))
             undo.pop_all()
 
     def select(self, sql: str) -> list[tuple[Any, ...]]:
         """See ``Session.select``."""
-        with self._translated(), self._db.cursor() as cursor:
+
+        def select(cursor: Any) -> list[tuple[Any, ...]]:
             cursor.execute(sql)
             return list(cursor.fetchall())
 
+        return self._ask(select)
+
     def execute(self, sql: str) -> None:
         """See ``Session.execute``."""
-        with self._translated():
-            self._run(sql)
+        self._run(sql)
 
     def schema(self, sql: str) -> pa.Schema:
         """See ``Session.schema``."""
-        with self._translated(), self._db.cursor() as cursor:
+
+        def look(cursor: Any) -> pa.Schema:
             cursor.execute(sql + "\nLIMIT 0")
-            told = cursor.fetch_record_batch().schema
+            return cursor.fetch_record_batch().schema
+
+        told = self._ask(look)
         kinds = [field.type if _is_plain(field.type) else pa.string() for field in told]
         return pa.schema(zip(told.names, kinds, strict=True))
 
     def stream(self, sql: str, schema: pa.Schema) -> Generator[ReadRows, None, None]:
         """See ``Session.stream``."""
         first = 0
-        with self._translated(), self._db.cursor() as cursor:
-            hint = adbc_driver_postgresql.StatementOptions.BATCH_SIZE_HINT_BYTES.value
-            cursor.adbc_statement.set_options(**{hint: str(_BATCH_BYTES)})
-            cursor.execute(sql)
-            for batch in cursor.fetch_record_batch():
+        with self._translated(), self._opened() as cursor:
+            batches = self._calls.call(partial(_begin, cursor, sql))
+            while (batch := self._calls.call(partial(next, batches, None))) is not None:
                 yield ReadRows(first, pa.RecordBatch.from_arrays(batch.columns, schema=schema))
                 first += batch.num_rows
 
@@ -168,31 +183,64 @@ class PostgresSession:
 
     def check_unique(self, table: str, keys: Sequence[str]) -> None:
         """See ``Session.check_unique``."""
-        with self._translated(), self._db.cursor() as cursor:
+
+        def attempt(cursor: Any) -> None:
             cursor.adbc_statement.set_options(**{"adbc.postgresql.use_copy": "false"})
             cursor.execute(sql_text.trial_on_conflict(table, tuple(keys)))
 
+        self._ask(attempt)
+
     def stage(self, batch: pa.RecordBatch) -> None:
         """See ``Session.stage``."""
-        with self._translated(), self._db.cursor() as cursor:
-            cursor.adbc_ingest(STAGE, batch, mode="create_append", temporary=True)
+        self._ask(
+            lambda cursor: cursor.adbc_ingest(STAGE, batch, mode="create_append", temporary=True)
+        )
 
     def publish(self, statements: Sequence[str]) -> None:
         """See ``Session.publish``."""
-        with self._translated():
-            self._run("BEGIN ISOLATION LEVEL READ COMMITTED")
-            for statement in statements:  # one that fails ends the session, and so the transaction
-                self._run(statement)
-            self._run("COMMIT")
+        self._run("BEGIN ISOLATION LEVEL READ COMMITTED")
+        for statement in statements:  # one that fails ends the session, and so the transaction
+            self._run(statement)
+        self._run("COMMIT")
 
     def close(self) -> None:
         """See ``Session.close``."""
-        with suppress(Error):
+        with suppress(Error, SilenceError):
+            self._calls.close(self._disconnect)
+
+    def _connect(self, settings: Sequence[str]) -> None:
+        self._db = dbapi.connect(_with_timeout(self._url), autocommit=True)
+        for setting in settings:
+            with closing(self._db.cursor()) as cursor:
+                cursor.executescript(setting)
+
+    def _disconnect(self) -> None:
+        if self._db is not None:
             self._db.close()
 
+    def _ask(self, work: Callable[[Any], T]) -> T:
+        """What is made of a cursor."""
+
+        def asked() -> T:
+            with self._db.cursor() as cursor:
+                return work(cursor)
+
+        with self._translated():
+            return self._calls.call(asked)
+
     def _run(self, sql: str) -> None:
-        with closing(self._db.cursor()) as cursor:
-            cursor.executescript(sql)
+        self._ask(lambda cursor: cursor.executescript(sql))
+
+    @contextmanager
+    def _opened(self) -> Iterator[Any]:
+        """A cursor for several calls. It lives as long as any of them: the driver does not bear to
+        lose it under one that it is in.
+        """
+        cursor = self._calls.call(self._db.cursor)
+        try:
+            yield cursor
+        finally:
+            self._calls.give_back(cursor.close)
 
     @contextmanager
     def _translated(self, *, is_login: bool = False) -> Iterator[None]:
@@ -209,6 +257,14 @@ class PostgresSession:
                 passes = not is_wrong or _ENDED.search(text) is not None
             told = f"refuses the login: {text}" if is_refused else text
             raise JobFailed(f"{self._url}: {self._url.masked(told)}", retryable=passes) from err
+
+
+def _begin(cursor: Any, sql: str) -> Iterator[pa.RecordBatch]:
+    """Send a query; its rows come as they are asked for."""
+    hint = adbc_driver_postgresql.StatementOptions.BATCH_SIZE_HINT_BYTES.value
+    cursor.adbc_statement.set_options(**{hint: str(_BATCH_BYTES)})
+    cursor.execute(sql)
+    return iter(cursor.fetch_record_batch())
 
 
 def _is_plain(kind: pa.DataType) -> bool:

@@ -130,11 +130,11 @@ class FilePart:
             for group in self._groups.rest():
                 self._encoder.write(group)
             self._encoder.close()
-            self._target.publish()
+            mtime_ns = self._target.publish()
         except (OSError, pa.ArrowException) as err:
             raise self._failed(err) from err
         file = self._target.file
-        return Receipt(rows=self._rows, num_bytes=file.tell(), digest=file.digest)
+        return Receipt(self._rows, file.tell(), file.digest, mtime_ns)
 
     def abort(self) -> None:
         """See ``PartWriter``."""

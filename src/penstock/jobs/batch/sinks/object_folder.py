@@ -131,14 +131,15 @@ class _ObjectFile:
         self._inner = os.fdopen(handle, "wb")
         self.file = HashedFile(self._inner)
 
-    def publish(self) -> None:
-        """See ``UnfinishedFile``."""
+    def publish(self) -> int:
+        """See ``UnfinishedFile``; a store's times are not looked at."""
         try:
             self._inner.close()
         except OSError as err:
             raise write_failed(str(self._path), err) from err
         self._upload(self._path)
         self.discard()
+        return 0
 
     def discard(self) -> None:
         """See ``UnfinishedFile``."""

@@ -21,8 +21,11 @@ class UnfinishedFile(Protocol):
     place: str
     file: HashedFile
 
-    def publish(self) -> None:
+    def publish(self) -> int:
         """Have it appear under its name, durably; one that is there is replaced.
+
+        Returns:
+            when it was changed last, see ``Receipt.mtime_ns``.
 
         Raises:
             JobOutputError: it cannot; nothing of it is visible.

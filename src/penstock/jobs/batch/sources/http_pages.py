@@ -16,7 +16,7 @@ from penstock.jobs.batch.source import BatchSource, ReadRows
 from penstock.jobs.batch.sources.http_client import HttpPage, PageClient
 from penstock.jobs.batch.sources.item_columns import SeenColumns, to_rows
 from penstock.jobs.batch.sources.json_pointer import JsonPointer
-from penstock.jobs.batch.sources.kept_pages import KeptPage, KeptPages, Whole, pages_folder
+from penstock.jobs.batch.sources.kept_pages import KeptPage, KeptPages, Whole
 from penstock.jobs.batch.sources.pieces import pieces
 from penstock.jobs.batch.spec_tables import HttpInput
 from penstock.jobs.batch.split import Split
@@ -53,7 +53,7 @@ class HttpSource:
         self._client = client
         self._state = state
         self._columns = columns
-        self._pages = KeptPages(pages_folder(state), _request(spec))
+        self._pages = KeptPages(state, _request(spec))
         self._lock = threading.Lock()
         self._known: Whole | None = None
 
@@ -142,7 +142,7 @@ class HttpSource:
             url = page.following
         if sum(rows) and not len(seen.schema):
             raise self._error("no item is a JSON object with names")
-        whole = Whole(_request(self._spec), rows, digests, seen.schema.serialize().to_pybytes())
+        whole = Whole(rows, digests, seen.schema.serialize().to_pybytes())
         self._pages.finish(whole)
         return whole
 
@@ -227,7 +227,7 @@ def _request(spec: HttpInput) -> str:
     for.
     """
     told = msgspec.json.encode([spec.url, spec.items, spec.paging])
-    return hashlib.sha256(told).hexdigest()
+    return hashlib.sha256(told).hexdigest()[:24]
 
 
 def _schema(whole: Whole) -> pa.Schema:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from pathlib import Path
 
 import msgspec
 
 from penstock.core.errors import JobInputError
 from penstock.jobs.batch.durable import make_folder, write_whole
+
+PAGES = "pages"
+"""The folder, in a job's state folder, that has all pages that were kept for it."""
 
 _MARK = "pages.json"
 
@@ -30,13 +32,11 @@ class Whole(msgspec.Struct, frozen=True):
     """What is known once the last page is there.
 
     Attributes:
-        request: what was asked for.
         rows: how many items each page has.
         digests: sha256 (hex) of each page's file.
         schema: the columns, as Arrow serializes a schema.
     """
 
-    request: str
     rows: list[int]
     digests: list[str]
     schema: bytes
@@ -46,34 +46,30 @@ class KeptPages:
     """Pages in a folder, a file each, each there as a whole or not at all.
 
     Addresses in them may hold what the API tells only those who may ask: the folder is its owner's
-    alone.
+    alone. Pages of another request are left as they are, so that a job that is changed, and changed
+    back, goes on. They are forgotten with the folder ``PAGES``.
 
     Args:
-        folder: where; made with the first page.
-        request: what is asked for. Pages of another request are removed.
+        state: the job's state folder.
+        request: what is asked for, as a name of a folder.
     """
 
-    def __init__(self, folder: Path, request: str) -> None:
-        self._folder = folder
-        self._request = request
+    def __init__(self, state: Path, request: str) -> None:
+        self._all = state / PAGES
+        self._folder = self._all / request
 
     def whole(self) -> Whole | None:
         """What is known of all pages; None: the last one is not there yet."""
         try:
-            known = msgspec.json.decode((self._folder / _MARK).read_bytes(), type=Whole)
+            return msgspec.json.decode((self._folder / _MARK).read_bytes(), type=Whole)
         except (FileNotFoundError, msgspec.DecodeError):
             return None
-        return known if known.request == self._request else None
 
     def begin(self) -> None:
-        """Before pages are put: make room, and keep those of the same request."""
-        asked = self._folder / "request"
-        if self._folder.is_dir() and not (asked.exists() and asked.read_text() == self._request):
-            shutil.rmtree(self._folder)
+        """Before pages are put: make room."""
+        make_folder(self._all)
+        self._all.chmod(0o700)
         make_folder(self._folder)
-        self._folder.chmod(0o700)
-        if not asked.exists():
-            write_whole(asked, self._request.encode())
 
     def put(self, number: int, page: KeptPage) -> None:
         """Keep a page, durably."""
@@ -113,8 +109,3 @@ class KeptPages:
 
     def _path(self, number: int) -> Path:
         return self._folder / f"{number:08d}.json"
-
-
-def pages_folder(state: Path) -> Path:
-    """Where a job's pages are."""
-    return state / "pages"

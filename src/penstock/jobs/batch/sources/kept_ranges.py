@@ -10,6 +10,9 @@ import msgspec
 from penstock.jobs.batch.databases.database import KeyValue
 from penstock.jobs.batch.durable import make_folder, write_whole
 
+RANGES = "ranges.json"
+"""The file, in a job's state folder, that has them."""
+
 Range = tuple[KeyValue, KeyValue]
 
 
@@ -27,7 +30,7 @@ class KeptRanges:
     """
 
     def __init__(self, state: Path, request: str) -> None:
-        self._file = state / "ranges.json"
+        self._file = state / RANGES
         self._request = request
 
     def get(self) -> list[Range]:

@@ -59,7 +59,7 @@ def _names(path: str) -> list[str]:
     if os.path.lexists(path) or not any(mark in path for mark in MAGIC):
         return [path] if os.path.lexists(path) else []
     folder = fixed_part(path)
-    os.stat(folder or ".")  # noqa: PTH116 - glob would find nothing in it, and not say why
+    os.scandir(folder or ".").close()
     found = glob.glob(path, recursive=True, include_hidden=True)  # noqa: PTH207
     return sorted(name for name in found if not is_hidden(name, folder, path))
 

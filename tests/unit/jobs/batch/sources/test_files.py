@@ -173,6 +173,16 @@ class TestRefusals:
             read_splits(source, [refused])
         assert not caught.value.retryable
 
+    def test_a_folder_that_may_not_be_listed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(path: str) -> Any:
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+
+        monkeypatch.setattr(os, "scandir", refuse)
+        with pytest.raises(JobInputError, match=r"\*\.csv: permission denied"):
+            list(opened(CsvInput(path=str(tmp_path / "*.csv"))).plan())
+
     def test_a_disk_that_fails_may_be_tried_again(self) -> None:
         error = why_unreadable("a.csv", OSError(errno.EIO, "Input/output error"))
         assert error.message == "a.csv: cannot be read: Input/output error"

@@ -111,12 +111,19 @@ def test_a_run_that_goes_on_asks_for_what_is_missing_alone(tmp_path: Path) -> No
         assert [asked.query["page"] for asked in server.asked] == ["4", "5", "6"]
 
 
-def test_pages_of_another_request_are_asked_for_anew(tmp_path: Path) -> None:
+def test_pages_of_another_request_are_asked_for_anew_and_those_of_the_first_stay(
+    tmp_path: Path,
+) -> None:
     with page_server(by_page) as server:
         open_source(server, tmp_path, paging=Paging("page", "page")).schema()
 
         later = open_source(server, tmp_path, paging=Paging("page", "page", first=4))
         assert [row["id"] for split in rows_of(later) for row in split] == list(range(15, 23))
+
+        server.asked.clear()
+        again = open_source(server, tmp_path, paging=Paging("page", "page"))
+        assert [row for split in rows_of(again) for row in split] == ITEMS
+        assert server.asked == []
 
 
 def test_busy_servers_are_asked_again_when_they_say(tmp_path: Path) -> None:
@@ -271,7 +278,7 @@ def test_a_kept_page_that_changes_is_refused(tmp_path: Path) -> None:
         paging = Paging("page", "page")
         source = open_source(server, tmp_path, paging=paging)
         first, *_ = source.plan()
-        page = tmp_path / "pages" / "00000001.json"
+        (page,) = tmp_path.glob("pages/*/00000001.json")
         page.write_bytes(page.read_bytes().replace(b"5", b"6"))
 
         with pytest.raises(JobInputError, match=r"00000001.json: not as it was kept"):
