@@ -43,7 +43,7 @@ packages:
 	tools/debian_packages.sh redis-server postgresql mariadb-server nats-server rabbitmq-server chromium libnghttp2-14
 
 test: $(STAMP) packages  ## all tests but the slow ones; installs the servers they need, and chromium, where missing
-	$(BIN)/python -m pytest -m "not slow" -n 3 --dist loadfile --ignore tests/runners
+	$(BIN)/python -m pytest -rR -m "not slow" -n 3 --dist loadfile --ignore tests/runners
 
 $(FRAMEWORKS)/.stamp: pyproject.toml constraints.txt constraints-frameworks.txt
 	test -x $(FRAMEWORKS)/bin/python || $(PYTHON) -m venv $(FRAMEWORKS)

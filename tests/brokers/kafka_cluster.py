@@ -10,6 +10,10 @@ import signal
 import subprocess
 import sys
 
+import psutil
+
+from tests.interop.live import eventually
+
 _SERVE = """
 import sys
 from confluent_kafka.admin import AdminClient
@@ -41,6 +45,7 @@ class KafkaCluster:
     def pause(self) -> None:
         """Connections stay open, nothing answers."""
         self._process.send_signal(signal.SIGSTOP)
+        eventually(lambda: psutil.Process(self._process.pid).status() == psutil.STATUS_STOPPED)
 
     def resume(self) -> None:
         """Go on."""

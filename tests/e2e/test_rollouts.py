@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,7 @@ def test_a_bad_version_is_rolled_back_and_only_its_own_errors_are_seen(
         assert end.phase is Phase.ROLLED_BACK, end.explanation
         assert "error_rate" in end.explanation
         assert [gate.verdict for gate in end.history[-1].gates] == ["fail"]
+        time.sleep(1.0)  # by then the old route holds in every process
         crowd.more(100)
         failures = len(crowd.failures)
         assert failures > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import threading
 import time
@@ -36,6 +37,10 @@ def save_who(repository: Path) -> Path:
     return save_python(repository / "who" / "1" / "model.py", WHO)
 
 
+class StillLoading(AssertionError):
+    """A process that was started again does not have its models yet."""
+
+
 class Fleet(Live):
     """A running server of several processes."""
 
@@ -60,7 +65,8 @@ class Fleet(Live):
     def who(self, rest: Rest) -> int:
         """The process behind a connection."""
         reply = rest.infer("who", text_input(""))
-        assert reply.status == 200, reply.body
+        if reply.status != 200:
+            raise StillLoading(reply.body)
         return int(reply.json()["outputs"][0]["data"][0])
 
     @contextmanager
@@ -74,7 +80,8 @@ class Fleet(Live):
                 assert time.monotonic() < deadline, f"only {sorted(found)} answer"
                 rest = self.rest(10)
                 held.append(rest)
-                found.setdefault(self.who(rest), rest)
+                with contextlib.suppress(StillLoading):
+                    found.setdefault(self.who(rest), rest)
             yield found
         finally:
             for rest in held:

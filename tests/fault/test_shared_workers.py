@@ -288,7 +288,8 @@ async def test_a_worker_that_cheats_hurts_only_its_own(tmp_path: Path, do: str) 
         with pytest.raises((ModelCrashed, DeadlineExceeded)):
             await cheating
         assert [await ask(models) for models in (one, two)] == [2, 2]
-        assert psutil.Process().memory_info().rss < resident + 64 * 1024 * 1024
+        bound_bytes = 256 * 1024 * 1024  # pytest keeps every line that is logged of the chat
+        assert psutil.Process().memory_info().rss < resident + bound_bytes
     await no_children()
 
 

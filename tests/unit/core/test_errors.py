@@ -10,16 +10,23 @@ from penstock.core.errors import (
     ErrorCode,
     InvalidArgument,
     InvalidInput,
+    JobFailed,
+    JobInputError,
+    JobOutputError,
     LoadFailed,
     MalformedAnswer,
     ModelCrashed,
     NotReady,
     PenstockError,
     StoreError,
+    StreamError,
     may_pass,
 )
 
-KINDS = (InvalidInput, StoreError, MalformedAnswer, ModelCrashed)
+KINDS = (
+    *(InvalidInput, StoreError, MalformedAnswer, ModelCrashed),
+    *(JobFailed, JobInputError, JobOutputError, StreamError),
+)
 """Classes that share their parent's code."""
 
 
