@@ -1,5 +1,5 @@
-"""How hypothesis searches: without a clock, and in CI the same way each time; and what is tried again:
-what is held to a time, and what meets servers and processes that share a busy machine.
+"""How hypothesis searches: without a clock, and in CI the same way each time; and what is tried
+again: what is held to a time, and what meets servers and processes that share a busy machine.
 """
 
 import os
@@ -13,7 +13,7 @@ settings.register_profile("ci", settings.get_profile("default"), derandomize=Tru
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 _LIVE = frozenset({"apps", "brokers", "e2e", "fault", "interop", "stores"})
-"""Folders of tests with servers and processes of their own: once more, if they fail; a run says so."""
+"""Folders of tests with servers and processes of their own; the summary tells what was rerun."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
