@@ -89,6 +89,7 @@ async def test_only_what_is_settled_with_all_before_it_is_committed(
         await until_committed(kafka_cluster, bench, source, {0: 10})
 
 
+@pytest.mark.slow
 async def test_when_partitions_go_what_is_under_way_ends_first_and_is_committed(
     kafka_cluster: KafkaCluster,
 ) -> None:
