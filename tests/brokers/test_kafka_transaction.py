@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError
 
 from penstock.core.errors import StreamError
+from penstock.jobs.stream.kafka_member import KafkaMember
 from penstock.jobs.stream.kafka_source import KafkaSource
 from penstock.jobs.stream.kafka_transaction import KafkaTransaction
 from penstock.jobs.stream.record import Produced, Record
@@ -174,6 +177,116 @@ async def test_a_generation_that_ends_within_a_transaction_calls_it_off() -> Non
     assert brokers.log == EXPECTED
 
 
+class Member(Source):
+    """One that stays in its group when its partition goes."""
+
+    has_gone = False
+
+    def are_ours(self, records: Sequence[Record]) -> bool:
+        return not self.has_gone
+
+    def group_metadata(self) -> int:
+        return self._brokers.generation
+
+    def lose(self) -> None:
+        self.has_gone = True
+        self._brokers.generation += 1
+
+
+async def nothing_takes_place(source: Member, brokers: Brokers, script: Script) -> None:
+    """The first write is refused, and not made when it is tried again."""
+    sink = KafkaTransaction(SPEC, source, Producer(brokers, script))  # type: ignore[arg-type]
+    await sink.open()
+    first, *_ = source.batches(SIZE)
+    with pytest.raises(StreamError) as caught:
+        await sink.write_and_settle(results(first), first)
+    assert caught.value.retryable
+    assert not await sink.write_and_settle(results(first), first)
+    assert (brokers.log, brokers.offsets) == ([], {})
+
+
+async def test_a_member_that_stays_commits_nothing_of_a_partition_that_went() -> None:
+    brokers = Brokers()
+    source = Member(brokers, COUNT)
+
+    class Rebalance(Script):
+        def __call__(self, step: str) -> None:
+            self.steps.append(step)
+            if step == "begin" and not source.has_gone:
+                source.lose()
+
+    await nothing_takes_place(source, brokers, Rebalance())
+
+
+async def test_a_commit_in_doubt_is_not_made_again_where_the_partition_went() -> None:
+    brokers = Brokers()
+    source = Member(brokers, COUNT)
+
+    class Fatal(Script):
+        """The producer ends before its commit takes place, and its partition goes."""
+
+        def __call__(self, step: str) -> None:
+            self.steps.append(step)
+            if step == "commit" and not source.has_gone:
+                source.lose()
+                raise error(KafkaError._FATAL, fatal=True)
+
+    await nothing_takes_place(source, brokers, Fatal())
+
+
+@pytest.mark.parametrize("at", ["commit", "committed"])
+async def test_whether_a_commit_in_doubt_took_place_is_asked_until_it_is_known(at: str) -> None:
+    brokers = Brokers()
+
+    class Fatal(Script):
+        def __call__(self, step: str) -> None:
+            self.steps.append(step)
+            if step == at and self.steps.count(at) == 1:
+                raise error(KafkaError._FATAL, fatal=True)
+
+    class Silent(Source):
+        """Brokers do not answer the first two times."""
+
+        asked = 0
+
+        def has_committed(self, offsets: dict[tuple[str, str], int]) -> bool:
+            self.asked += 1
+            if self.asked < 3:
+                raise error(KafkaError._TIMED_OUT)
+            return super().has_committed(offsets)
+
+    source = Silent(brokers, COUNT)
+    sink = KafkaTransaction(SPEC, source, Producer(brokers, Fatal()))  # type: ignore[arg-type]
+    await sink.open()
+    for records in source.batches(SIZE):
+        assert await patiently(lambda r=records: sink.write_and_settle(results(r), r))
+    assert brokers.log == EXPECTED
+    assert brokers.offsets == {0: COUNT}
+    assert source.asked == 3
+
+
+@pytest.mark.parametrize("names", [("", ""), ("a", ""), ("", "a"), ("a", "b")])
+async def test_who_has_no_name_in_the_group_sends_no_offsets(names: tuple[str, str]) -> None:
+    """Brokers check no generation of somebody without a name."""
+    member = KafkaMember("kafka://h", "t")
+    member.look_up(consumer_called("a", "a"))
+    assert member.metadata == "metadata"
+    member.look_up(consumer_called(*names))
+    with pytest.raises(StreamError, match="no member of its group") as caught:
+        _ = member.metadata
+    assert caught.value.retryable
+    member.look_up(consumer_called("b", "b"))
+    member.forget()
+    with pytest.raises(StreamError):
+        _ = member.metadata
+
+
+def consumer_called(*names: str) -> Any:
+    """A consumer whose name in the group is each of these, one after the other."""
+    said = iter(names)
+    return SimpleNamespace(memberid=lambda: next(said), consumer_group_metadata=lambda: "metadata")
+
+
 async def test_a_second_owner_of_the_id_ends_the_first() -> None:
     brokers = Brokers()
     source = Source(brokers, COUNT)
@@ -215,6 +328,32 @@ async def test_on_brokers_a_transactions_results_are_all_seen(
     async with opened(target.source()) as reader:
         assert sorted(numbers(await take(reader, 40))) == list(range(40))
         await take_nothing(reader)
+
+
+async def test_on_brokers_a_transaction_is_made_while_partitions_go(
+    kafka_cluster: KafkaCluster,
+) -> None:
+    origin, target = kafka_bench(kafka_cluster), kafka_bench(kafka_cluster)
+    await send(origin, range(40))
+    source = KafkaSource(origin.spec_in, commits=False)
+    sink = KafkaTransaction(target.spec_out, source)
+    held: list[Record] = []
+    took: list[bool] = []
+
+    async def drain(places: frozenset[tuple[str, str]]) -> None:
+        mine = [one for one in held if one.place in places]
+        assert mine
+        took.append(await sink.write_and_settle(answers(mine), mine))
+
+    async with opened(source, drain):
+        await sink.open()
+        held += await take(source, 40)
+        async with opened(origin.source()) as other:
+            give_up = time.monotonic() + PATIENCE_S
+            while not took and time.monotonic() < give_up:
+                await asyncio.gather(source.poll(0, 0.05), other.poll(0, 0.05))
+        assert took == [True]
+        await sink.close()
 
 
 async def test_on_brokers_nobody_sees_what_was_called_off(kafka_cluster: KafkaCluster) -> None:

@@ -247,6 +247,8 @@ def test_no_broker_at_the_start(streams: Streams) -> None:
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "Connection refused" in done.stderr
+    assert "check that the server runs" in done.stderr.splitlines()[-1]
+    assert all(line.count("tried again") <= 1 for line in done.stderr.splitlines())
     assert "the group keeps the name" not in done.stderr  # there is none
 
 

@@ -13,9 +13,9 @@ import queue
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 
 from penstock.app.embedded import Models, serving
+from penstock.app.jobs.named_path import named_path
 from penstock.core.deadline import Deadline
 from penstock.core.errors import ConfigError, InvalidInput
 from penstock.core.ids import VersionChoice
@@ -65,17 +65,10 @@ async def open_model(
 
 @asynccontextmanager
 async def _served(path: str) -> AsyncIterator[Models]:
-    """As ``serving``; an error about the path names the field, and the folder it starts from."""
+    """As ``serving``; see ``named_path``."""
     async with AsyncExitStack() as stack:
-        try:
+        with named_path(path):
             models = await stack.enter_async_context(serving(path))
-        except ConfigError as err:
-            if not err.message.startswith(path.partition(":")[0]):
-                raise
-            raise ConfigError(
-                f"model.path: {err.message} (a relative path starts at {Path.cwd()}, where the "
-                "command runs)"
-            ) from err
         yield models
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 
 from penstock.core.errors import ConfigError, StreamError
 from penstock.jobs.stream.broker_fault import broker_fault
@@ -33,6 +33,8 @@ _OURS: Final = frozenset(
         "message.timeout.ms",
     }
 )
+_MAX_POLL: Final = "max.poll.interval.ms"
+_MAX_POLL_MS: Final = 300_000  # librdkafka's default
 _AUTHENTICATION: Final = frozenset(
     {
         KafkaError._AUTHENTICATION,
@@ -77,8 +79,9 @@ def consumer_settings(spec: KafkaInput) -> dict[str, Any]:
     """What a consumer is made with.
 
     Raises:
-        ConfigError: the URL is wrong, or an option is one that we set.
+        ConfigError: the URL is wrong, an option is one that we set, or ``drain_s`` is too long.
     """
+    _check_drain(spec)
     return {
         "partition.assignment.strategy": "cooperative-sticky",
         "isolation.level": "read_committed",
@@ -110,6 +113,39 @@ def producer_settings(spec: KafkaOutput) -> dict[str, Any]:
         "enable.idempotence": True,
         "message.timeout.ms": int(spec.send_timeout_s * 1000),
     }
+
+
+def made(new: Callable[..., Any], settings: Mapping[str, Any]) -> Any:
+    """The library's consumer or producer.
+
+    Args:
+        new: which of them.
+        settings: of it.
+
+    Raises:
+        ConfigError: an option is none of the library's, or its value does not fit.
+    """
+    try:
+        return new(dict(settings))
+    except KafkaException as err:
+        raise ConfigError(
+            f"options: librdkafka refuses them: {err.args[0].str()}; its CONFIGURATION.md tells "
+            "names and values"
+        ) from err
+
+
+def look_for(client: Any, topic: str, timeout_s: float) -> None:
+    """See whether brokers answer and have a topic; one that begins with ``^`` is a pattern.
+
+    Raises:
+        KafkaException: they do not.
+    """
+    if topic.startswith("^"):
+        client.list_topics(timeout=timeout_s)
+        return
+    found = client.list_topics(topic, timeout=timeout_s).topics[topic]
+    if found.error is not None:
+        raise KafkaException(found.error)
 
 
 def kafka_fault(error: KafkaError, broker: object, stream: str) -> StreamError:
@@ -158,6 +194,19 @@ def _connection(address: BrokerUrl, mechanism: OptionValue) -> dict[str, Any]:
         "sasl.username": address.username,
         "sasl.password": address.password,
     }
+
+
+def _check_drain(spec: KafkaInput) -> None:
+    """Who does not ask for so long is put out of the group, its drain unfinished.
+
+    Raises:
+        ConfigError: the drain may take longer than that.
+    """
+    most_ms = spec.options.get(_MAX_POLL, _MAX_POLL_MS)
+    if str(most_ms).isdecimal() and spec.drain_s * 1000 >= int(most_ms):
+        raise ConfigError(
+            f"drain_s: expected less than options.{_MAX_POLL}, {most_ms} ms, got {spec.drain_s:g} s"
+        )
 
 
 def _checked(options: Mapping[str, OptionValue]) -> dict[str, OptionValue]:

@@ -20,12 +20,14 @@ class _Partition:
         turn: which of the times that it was given to us.
         first: the first offset that was taken.
         told: the offset that was handed to the broker last; None: none was.
+        stored: the last one that it said to have; None: it said so of none.
     """
 
     def __init__(self, turn: int, first: int) -> None:
         self.turn = turn
         self.first = first
         self.told: int | None = None
+        self.stored: int | None = None
         self.watermark = Watermark()
         self._times: deque[tuple[int, int]] = deque()
 
@@ -113,17 +115,43 @@ class KafkaProgress:
                 offsets[place] = partition.next
         return offsets
 
+    def unstored(self, places: Iterable[Place] | None = None) -> dict[Place, int]:
+        """The offsets that would have to be committed if these partitions went now: those that
+        were told as well, as long as the broker did not say that it has them. None: of all.
+        """
+        return {
+            place: partition.next
+            for place in (self._partitions if places is None else places)
+            if (partition := self._partitions.get(place)) is not None
+            and partition.watermark.settled is not None
+            and partition.stored != partition.next
+        }
+
     def told(self, offsets: Mapping[Place, int]) -> None:
         """These were handed to the broker."""
         for place, offset in offsets.items():
             if (partition := self._partitions.get(place)) is not None:
                 partition.told = offset
 
+    def stored(self, offsets: Mapping[Place, int]) -> None:
+        """The broker said that it has these."""
+        for place, offset in offsets.items():
+            if (partition := self._partitions.get(place)) is not None:
+                partition.stored = offset
+
     def untold(self, places: Iterable[Place]) -> None:
         """The broker did not take the last of these: they are due again."""
         for place in places:
             if (partition := self._partitions.get(place)) is not None:
                 partition.told = None
+
+    def turns(self, places: Iterable[Place]) -> dict[Place, int]:
+        """The turns in which these are ours; without those that are not."""
+        return {
+            place: partition.turn
+            for place in places
+            if (partition := self._partitions.get(place)) is not None
+        }
 
     def next_offset(self, place: Place) -> tuple[int, bool] | None:
         """Where somebody else would begin, and whether all that was taken is settled.

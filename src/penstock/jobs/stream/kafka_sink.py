@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from penstock.core.errors import StreamError
-from penstock.jobs.stream.kafka_client import address_of, kafka_fault, producer_settings
+from penstock.jobs.stream.kafka_client import address_of, kafka_fault, made, producer_settings
 from penstock.jobs.stream.record import Produced
 from penstock.jobs.stream.spec_brokers import KafkaOutput
 
@@ -58,7 +58,7 @@ class KafkaSink:
     def _connect(self) -> None:
         self._heard.clear()
         settings = {**self._settings, "error_cb": self._heard.append}
-        producer: Any = Producer(settings)
+        producer = made(Producer, settings)
         try:
             found = producer.list_topics(self._spec.topic, timeout=ANSWER_S)
         except KafkaException as err:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import threading
 import time
@@ -16,8 +17,18 @@ from msgspec.structs import replace
 
 from penstock.core.daemon_thread import on_daemon_thread
 from penstock.core.errors import StreamError
-from penstock.jobs.stream.kafka_client import address_of, consumer_settings, kafka_fault, log
+from penstock.jobs.stream.kafka_client import (
+    address_of,
+    consumer_settings,
+    kafka_fault,
+    log,
+    look_for,
+    made,
+)
+from penstock.jobs.stream.kafka_member import KafkaMember
+from penstock.jobs.stream.kafka_messages import commit_now, partitions_of, place_of, record_of
 from penstock.jobs.stream.kafka_progress import KafkaProgress, Place
+from penstock.jobs.stream.kafka_standing import KafkaStanding, Reached
 from penstock.jobs.stream.record import Record
 from penstock.jobs.stream.source import Lag, OnRevoked
 from penstock.jobs.stream.spec_brokers import KafkaInput
@@ -28,15 +39,19 @@ _PAUSE_AFTER_S: Final = 0.3
 """Full for less than that: nothing is paused, as it would throw away what was fetched ahead."""
 
 _ANSWER_S: Final = 10.0
+_LOOK_S: Final = 0.1
 
 
 class KafkaSource:
     """Reads topics with librdkafka, on one thread of its own; one hop to it for each micro-batch.
 
-    Offsets are committed as soon as all that stand before them are settled, one commit on its
-    way at a time. Records that are released are given out again from memory. When partitions go
-    to somebody else, what is under way may end first (``drain_s``), and is committed before they
-    go; lost ones are dropped without.
+    Offsets are committed between two polls when all that stand before them are settled, one
+    commit on its way at a time. Records that are released are given out again from memory. When
+    partitions go to somebody else, what is under way may end first (``drain_s``), and is
+    committed before they go; lost ones are dropped without.
+
+    Law: nothing but the thread touches the library's consumer. It lets one thread at a time use
+    it: another one would wait for a poll, or for partitions to go, and the event loop with it.
 
     Args:
         spec: what to read.
@@ -61,8 +76,10 @@ class KafkaSource:
         self._fault: StreamError | None = None
         self._is_committing = False
         self._full_since: float | None = None
-        self._consumer: Any = None
+        self._standing = KafkaStanding(self._settings)
+        self._member = KafkaMember(str(self._address), self._name)
         # what follows belongs to the thread
+        self._consumer: Any = None
         self._turns: dict[Place, int] = {}
         self._turn = itertools.count(1)
         self._ends: dict[Place, int] = {}
@@ -83,10 +100,10 @@ class KafkaSource:
         if self._consumer is not None:
             self._consumer.close()
         callbacks = {"error_cb": self._on_error, "on_commit": self._on_commit}
-        self._consumer = consumer = Consumer({**self._settings, **callbacks})
+        self._consumer = consumer = made(Consumer, {**self._settings, **callbacks})
         try:
             for topic in self._spec.topics:
-                self._look(consumer, topic)
+                look_for(consumer, topic, _ANSWER_S)
         except KafkaException as err:
             consumer.poll(0)  # the cause is told there
             consumer.close()  # else it goes on trying, beside the next one
@@ -97,14 +114,6 @@ class KafkaSource:
             on_revoke=self._on_revoke,
             on_lost=self._on_lost,
         )
-
-    def _look(self, consumer: Any, topic: str) -> None:
-        if topic.startswith("^"):
-            consumer.list_topics(timeout=_ANSWER_S)
-            return
-        found = consumer.list_topics(topic, timeout=_ANSWER_S).topics[topic]
-        if found.error is not None:
-            raise KafkaException(found.error)
 
     async def poll(self, max_records: int, timeout_s: float) -> Sequence[Record]:
         """The next records; see ``StreamSource.poll``.
@@ -124,10 +133,8 @@ class KafkaSource:
         return self._take(max_records)
 
     async def _wait(self, timeout_s: float) -> None:
-        now = time.monotonic()
-        if self._full_since is None:
-            self._full_since = now
-        if now - self._full_since < _PAUSE_AFTER_S:
+        self._full_since = self._full_since or time.monotonic()
+        if time.monotonic() - self._full_since < _PAUSE_AFTER_S:
             await asyncio.sleep(min(timeout_s, _PAUSE_AFTER_S))
         else:
             await self._on_thread(self._pause_and_poll, timeout_s)
@@ -146,6 +153,7 @@ class KafkaSource:
 
     def _fetch(self, max_records: int, timeout_s: float) -> None:
         consumer, give_up = self._consumer, time.monotonic() + timeout_s
+        self._know_group()
         if self._is_paused is not False:
             consumer.resume(consumer.assignment())
             self._is_paused = False
@@ -158,6 +166,7 @@ class KafkaSource:
                 break
 
     def _pause_and_poll(self, timeout_s: float) -> None:
+        self._know_group()
         if not self._is_paused:
             self._consumer.pause(self._consumer.assignment())
             self._is_paused = True
@@ -170,24 +179,26 @@ class KafkaSource:
             error = message.error()
             if error is not None:
                 if error.code() == KafkaError._PARTITION_EOF:
-                    self._ends[_place(message)] = message.offset() or 0
+                    self._ends[place_of(message)] = message.offset() or 0
                 else:
                     self._note(error)
-            elif (turn := self._turns.get(_place(message))) is not None:
-                self._fetched.append(_record(message, turn))
+            elif (turn := self._turns.get(place_of(message))) is not None:
+                self._fetched.append(record_of(message, turn))
 
     async def settle(self, records: Sequence[Record]) -> None:
-        """These are done with; what that lets commit is on its way when this returns."""
+        """These are done with; what that lets commit goes out after the poll that is under way."""
         self._progress.settle(records)
         self._commit()
 
     def settle_without_commit(self, records: Sequence[Record]) -> None:
         """These are done with, and a transaction that took place has told the broker."""
         self._progress.settle(records)
-        self._progress.told(self._progress.due())
+        due = self._progress.due()
+        self._progress.told(due)
+        self._progress.stored(due)
 
     def are_ours(self, records: Sequence[Record]) -> bool:
-        """Whether none of them has gone to somebody else."""
+        """Whether none of them has gone to somebody else. Any thread may ask."""
         return all(map(self._progress.is_ours, records))
 
     def cluster_id(self, timeout_s: float) -> str:
@@ -196,7 +207,7 @@ class KafkaSource:
         Raises:
             KafkaException: it does not answer.
         """
-        return str(self._consumer.cluster_id(timeout_s))
+        return self._standing.cluster_id(timeout_s)
 
     def has_committed(self, offsets: Mapping[Place, int]) -> bool:
         """Whether the group stands at these offsets, or beyond. Blocks until the brokers answer.
@@ -204,15 +215,21 @@ class KafkaSource:
         Raises:
             KafkaException: they do not.
         """
-        places = [TopicPartition(topic, int(part)) for topic, part in offsets]
-        stands = self._consumer.committed(places, timeout=_ANSWER_S)
-        return all(
-            one.offset >= offset for one, offset in zip(stands, offsets.values(), strict=True)
-        )
+        stands = self._standing.committed(offsets)
+        return all(stands[place] >= offset for place, offset in offsets.items())
 
     def group_metadata(self) -> Any:
-        """Who we are in the group, for a transaction."""
-        return self._consumer.consumer_group_metadata()
+        """Who we are in the group, for a transaction; any thread may ask. Whoever asks ``are_ours``
+        afterwards knows that what goes later is refused by the brokers.
+
+        Raises:
+            StreamError: at present we are nobody; retryable.
+        """
+        return self._member.metadata
+
+    def _know_group(self) -> None:
+        if not self._commits:
+            self._member.look_up(self._consumer)
 
     async def release(self, records: Sequence[Record]) -> None:
         """Give them out again, ahead of all others; somebody else does where they are not ours."""
@@ -226,22 +243,35 @@ class KafkaSource:
         due = self._progress.due()
         if not due:
             return
-        try:
-            self._consumer.commit(offsets=_offsets(due), asynchronous=True)
-        except KafkaException as err:
-            self._note(err.args[0])
-            return
         self._progress.told(due)
         self._is_committing = True
+        self._thread.submit(self._send, due, self._progress.turns(due))
+
+    def _send(self, due: Mapping[Place, int], turns: Mapping[Place, int]) -> None:
+        ours = {place: due[place] for place in due if self._turns.get(place) == turns[place]}
+        try:
+            if ours:
+                self._consumer.commit(offsets=partitions_of(ours), asynchronous=True)
+                return
+        except KafkaException as err:
+            self._note(err.args[0])
+        self._tell(self._committed, {}, list(ours))
 
     def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
-        faulty = [one for one in partitions if error is not None or one.error is not None]
-        for one in faulty:
-            self._note_of_commit(error or one.error)
-        self._tell(self._committed, [(one.topic, str(one.partition)) for one in faulty])
+        stored: dict[Place, int] = {}
+        faulty: list[Place] = []
+        for one in partitions:
+            place = place_of(one)
+            if fault := error or one.error:
+                self._note_of_commit(fault)
+                faulty.append(place)
+            else:
+                stored[place] = one.offset
+        self._tell(self._committed, stored, faulty)
 
-    def _committed(self, faulty: Sequence[Place]) -> None:
+    def _committed(self, stored: Mapping[Place, int], faulty: Sequence[Place]) -> None:
         self._is_committing = False
+        self._progress.stored(stored)
         self._progress.untold(faulty)
         if not faulty:
             self._commit()
@@ -254,45 +284,43 @@ class KafkaSource:
             self._fault = fault
 
     def _on_assign(self, consumer: Any, partitions: list[TopicPartition]) -> None:
+        self._know_group()
         for one in partitions:
-            self._turns[one.topic, str(one.partition)] = next(self._turn)
+            self._turns[place_of(one)] = next(self._turn)
         self._is_paused = None  # some are, others not
 
     def _on_revoke(self, consumer: Any, partitions: list[TopicPartition]) -> None:
-        turns = self._end_turns(partitions)
-        due = self._ask(self._drain(turns))
-        if due and self._commits:
-            try:
-                consumer.commit(offsets=_offsets(due), asynchronous=False)
-            except KafkaException as err:
-                log.warning("%s: not committed, comes again: %s", self._name, err.args[0])
+        self._know_group()
+        due = self._ask(self._drain(self._end_turns(partitions)))
+        if due and self._commits and not self._is_leaving.is_set():  # that has been tried
+            stored, errors = commit_now(consumer, due)
+            self._tell(self._progress.stored, stored)
+            for error in errors:
+                log.warning("%s: not committed, comes again: %s", self._name, error)
 
     def _on_lost(self, consumer: Any, partitions: list[TopicPartition]) -> None:
+        self._member.forget()
         log.warning(
             "%s: %d partitions were lost: their records come again", self._name, len(partitions)
         )
-        self._ask(self._drop(self._end_turns(partitions)))
+        self._ask(self._drain(self._end_turns(partitions), are_lost=True))
 
     def _end_turns(self, partitions: list[TopicPartition]) -> dict[Place, int]:
-        places = [(one.topic, str(one.partition)) for one in partitions]
+        places = [place_of(one) for one in partitions]
         for place in places:
             self._ends.pop(place, None)
         return {place: self._turns.pop(place) for place in places if place in self._turns}
 
-    async def _drain(self, turns: Mapping[Place, int]) -> dict[Place, int]:
+    async def _drain(self, turns: Mapping[Place, int], are_lost: bool = False) -> dict[Place, int]:
         try:
-            if not self._is_leaving.is_set():
+            if not are_lost and not self._is_leaving.is_set():
                 await asyncio.wait_for(self._on_revoked(frozenset(turns)), self._spec.drain_s)
         except TimeoutError:
             log.warning("%s: not drained in time, the rest comes again", self._name)
         finally:
-            due = self._progress.due(turns)
+            due = {} if are_lost else self._progress.unstored()  # of those that stay, too
             self._progress.end(turns)
         return due
-
-    async def _drop(self, turns: Mapping[Place, int]) -> dict[Place, int]:
-        self._progress.end(turns)
-        return {}
 
     async def lag(self) -> Lag:
         """How far it is behind: asked of the brokers, as what is paused hears nothing.
@@ -300,36 +328,36 @@ class KafkaSource:
         Raises:
             StreamError: they are away, or refuse.
         """
+        next_offset, ends = self._progress.next_offset, self._ends
+        reached = {at: Reached(next_offset(at), ends.get(at)) for at in tuple(self._turns)}
+        ask = functools.partial(self._standing.waiting, reached)
         try:
-            waiting = await on_daemon_thread(self._waiting, "kafka-lag")
+            waiting = await on_daemon_thread(ask, "kafka-lag")
         except KafkaException as err:
             raise self._translated(err.args[0]) from err
         return Lag(waiting, min(self._progress.oldest_ms(), default=None) if waiting else None)
 
-    def _waiting(self) -> int:
-        waiting = 0
-        for one in self._consumer.assignment():
-            low, high = self._consumer.get_watermark_offsets(one, timeout=_ANSWER_S)
-            place = (one.topic, str(one.partition))
-            begun = self._progress.next_offset(place)
-            if begun is None:
-                offset = self._consumer.committed([one], timeout=_ANSWER_S)[0].offset
-                begun = (offset if offset >= 0 else self._ends.get(place, low)), True
-            offset, is_idle = begun
-            if is_idle:  # what ends a transaction takes an offset, too
-                offset = max(offset, self._ends.get(place, 0))
-            waiting += max(0, high - max(low, offset))
-        return waiting
-
     async def close(self) -> None:
         """Commit what is settled, and leave."""
-        self._is_leaving.set()
-        if self._consumer is not None:
-            try:
+        try:
+            if self._consumer is not None:
+                await self._settle_down()
+                self._is_leaving.set()
                 await self._on_thread(self._consumer.close)
-            except (KafkaException, RuntimeError) as err:
-                log.warning("%s: left without a word: %s", self._name, err)
+                await self._on_thread(self._standing.close)
+        except (KafkaException, RuntimeError) as err:
+            log.warning("%s: left without a word: %s", self._name, err)
         self._thread.shutdown(wait=False)
+
+    async def _settle_down(self) -> None:
+        """Commit what is settled; again where the group changes, as it does when several leave."""
+        self._fault, give_up = None, time.monotonic() + _ANSWER_S
+        while self._commits and self._progress.unstored() and self._fault is None:
+            self._commit()
+            await self._on_thread(self._pause_and_poll, _LOOK_S)
+            if time.monotonic() > give_up:
+                log.warning("%s: not all could be committed, the rest comes again", self._name)
+                return
 
     def _on_error(self, error: KafkaError) -> None:
         """What the library says beside its answers; most of it passes by itself."""
@@ -344,9 +372,8 @@ class KafkaSource:
             self._fault = fault
 
     def _raise_fault(self) -> None:
-        fault = self._fault
+        fault, self._fault = self._fault, None
         if fault is not None:
-            self._fault = None
             raise fault
 
     def _translated(self, error: KafkaError) -> StreamError:
@@ -371,25 +398,3 @@ class KafkaSource:
         except TimeoutError:  # the loop stands still
             asked.cancel()
             return {}
-
-
-def _place(message: Message) -> Place:
-    return message.topic() or "", str(message.partition())
-
-
-def _record(message: Message, turn: int) -> Record:
-    headers = message.headers()
-    return Record(
-        stream=message.topic() or "",
-        partition=str(message.partition()),
-        position=str(message.offset()),
-        value=message.value() or b"",
-        key=message.key(),
-        headers=[(name, value or b"") for name, value in headers] if headers else (),
-        time_ms=max(0, message.timestamp()[1]),
-        handle=turn,
-    )
-
-
-def _offsets(due: Mapping[Place, int]) -> list[TopicPartition]:
-    return [TopicPartition(topic, int(part), offset) for (topic, part), offset in due.items()]

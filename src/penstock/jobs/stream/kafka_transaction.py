@@ -13,7 +13,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer, Topic
 
 from penstock.core.errors import StreamError
 from penstock.jobs.stream.broker_fault import broker_fault
-from penstock.jobs.stream.kafka_client import address_of, kafka_fault, log, producer_settings
+from penstock.jobs.stream.kafka_client import address_of, kafka_fault, log, made, producer_settings
 from penstock.jobs.stream.kafka_sink import ANSWER_S, hand_over
 from penstock.jobs.stream.kafka_source import KafkaSource
 from penstock.jobs.stream.record import Produced, Record
@@ -73,7 +73,7 @@ class KafkaTransaction:
     def _begin_anew(self) -> None:
         self._heard.clear()
         settings = {**self._settings, "error_cb": self._heard.append}
-        producer = self._new_producer(settings)
+        producer = made(self._new_producer, settings)
         try:
             ours, theirs = producer.cluster_id(ANSWER_S), self._source.cluster_id(ANSWER_S)
             if ours != theirs:
@@ -99,35 +99,48 @@ class KafkaTransaction:
         offsets = _offsets(records)
         if self._in_doubt is not None and self._in_doubt != offsets:
             raise self._fault("the last transaction is in doubt", "make the same call again")
-        if self._in_doubt is None and not self._source.are_ours(records):
+        if not await self._on_thread(self._take_place, results, records, offsets):
             return False
-        await self._on_thread(self._take_place, results, offsets)
         self._source.settle_without_commit(records)
         return True
 
-    def _take_place(self, results: Sequence[Produced], offsets: Offsets) -> None:
+    def _take_place(
+        self, results: Sequence[Produced], records: Sequence[Record], offsets: Offsets
+    ) -> bool:
         if self._producer is None:
             self._begin_anew()
-            doubt, self._in_doubt = self._in_doubt, None
-            if doubt is not None and self._source.has_committed(doubt):
-                return
+            if self._in_doubt is not None and self._has_taken_place(self._in_doubt):
+                return True
         self._heard.clear()
         try:
             if self._in_doubt is None:
-                self._fill(results, offsets)
+                metadata = self._source.group_metadata()
+                if not self._source.are_ours(records):  # asked after: see group_metadata
+                    return False
+                self._fill(results, offsets, metadata)
                 self._in_doubt = offsets
             self._insist(self._producer.commit_transaction)
         except KafkaException as err:
             raise self._called_off(err.args[0]) from err
         self._in_doubt = None
+        return True
 
-    def _fill(self, results: Sequence[Produced], offsets: Offsets) -> None:
+    def _has_taken_place(self, doubt: Offsets) -> bool:
+        """Whether an earlier producer's last transaction did; this one's beginning ended it."""
+        try:
+            has = self._source.has_committed(doubt)
+        except KafkaException as err:
+            self._producer = None  # the next call asks once more
+            raise self._worst(err.args[0]) from err
+        self._in_doubt = None
+        return has
+
+    def _fill(self, results: Sequence[Produced], offsets: Offsets, metadata: Any) -> None:
         self._undelivered.clear()
         producer = self._producer
         producer.begin_transaction()
         hand_over(producer, self._spec.topic, results, self._on_delivery)
         positions = [TopicPartition(topic, int(p), n) for (topic, p), n in offsets.items()]
-        metadata = self._source.group_metadata()
         self._insist(
             lambda left_s: producer.send_offsets_to_transaction(positions, metadata, left_s)
         )

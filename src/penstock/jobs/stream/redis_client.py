@@ -126,7 +126,11 @@ class RedisStream:
         if err.fault is StoreFault.REFUSED and not may_pass:
             remedy = _remedy(said)
             return broker_fault(self.name, self.stream, said, remedy, retryable=False)
-        return broker_fault(self.name, self.stream, said, "it is tried again")
+        if err.fault in (StoreFault.REFUSED, StoreFault.FULL):
+            remedy = "look at the server's state (redis-cli INFO) and its log"
+        else:
+            remedy = "check that the server runs, and that the url leads to it"
+        return broker_fault(self.name, self.stream, said, remedy)
 
 
 def _remedy(said: str) -> str:

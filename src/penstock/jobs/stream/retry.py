@@ -71,8 +71,15 @@ class Patience:
         Raises:
             PenstockError: what the last attempt raised.
         """
+        failed: list[PenstockError] = []
+        try:
+            return await call()  # by itself: most succeed, and tenacity's own part is no small one
+        except PenstockError as err:
+            failed.append(err)
 
-        async def attempt() -> T:  # tenacity awaits what is a coroutine function only
+        async def attempt() -> T:  # the first is the one that has failed
+            if failed:
+                raise failed.pop()
             return await call()
 
         retrying = AsyncRetrying(

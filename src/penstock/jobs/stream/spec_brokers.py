@@ -42,7 +42,8 @@ class KafkaInput(_Broker, frozen=True, kw_only=True, tag_field="broker", tag="ka
         topics: which.
         group: the consumer group.
         start: where a group begins that has no place yet.
-        drain_s: how long records under way may take when partitions go to somebody else.
+        drain_s: how long records under way may take when partitions go to somebody else; less than
+            the option ``max.poll.interval.ms``, after which the group puts a silent member out.
         options: of librdkafka, as its CONFIGURATION.md has them; what we set ourselves is
             refused.
     """

@@ -73,6 +73,27 @@ def test_a_record_taken_twice_counts_once() -> None:
     assert not progress.take(record(0))
 
 
+def test_what_was_told_is_unstored_until_the_broker_says_that_it_has_it() -> None:
+    progress = KafkaProgress()
+    a, b = took(progress, 0, 1)
+    assert progress.unstored() == {}
+    progress.settle([a])
+    progress.told(progress.due())
+    assert progress.due() == {}
+    assert progress.unstored() == {PLACE: 1}
+    assert progress.unstored([("t", "9")]) == {}
+    progress.stored({PLACE: 1, ("t", "9"): 4})
+    assert progress.unstored([PLACE]) == {}
+    progress.settle([b])
+    assert progress.unstored([PLACE]) == {PLACE: 2}
+
+
+def test_whose_turn_it_is() -> None:
+    progress = KafkaProgress()
+    took(progress, 0, turn=3)
+    assert progress.turns([PLACE, ("t", "9")]) == {PLACE: 3}
+
+
 def test_where_somebody_else_would_begin() -> None:
     progress = KafkaProgress()
     assert progress.next_offset(PLACE) is None
