@@ -7,11 +7,10 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote
 
 import msgspec
 
-from penstock.app.cli.server_client import ServerClient
+from penstock.app.cli.server_client import ServerClient, path_of
 from penstock.core.errors import Internal, NotReady
 from penstock.rollout.experiment.experiments import OutcomesTold
 from penstock.server.control_api.actor import ACTOR_HEADER, MAX_ACTOR_CHARS, plain
@@ -93,7 +92,7 @@ class RolloutClient:
 
     def status(self, model: str) -> RolloutAnswer:
         """Where the last rollout of a model stands."""
-        return self._ask("GET", _path("rollouts", model), RolloutAnswer)
+        return self._ask("GET", path_of("rollouts", model), RolloutAnswer)
 
     def watch(
         self, model: str, every_s: float = 1.0, patience_s: float = 30.0
@@ -143,12 +142,12 @@ class RolloutClient:
 
     def history(self, model: str) -> list[HistoryEntry]:
         """Who changed what, when and why, the oldest first."""
-        path = _path("rollouts", model, "history")
+        path = path_of("rollouts", model, "history")
         return [*self._ask("GET", path, History).history]
 
     def disagreements(self, model: str) -> Disagreements:
         """Where the shadow differs most from what the clients got."""
-        return self._ask("GET", _path("rollouts", model, "disagreements"), Disagreements)
+        return self._ask("GET", path_of("rollouts", model, "disagreements"), Disagreements)
 
     # Routes
 
@@ -158,7 +157,7 @@ class RolloutClient:
 
     def route(self, model: str) -> RouteAnswer:
         """Who answers the requests of a model."""
-        return self._ask("GET", _path("routes", model), RouteAnswer)
+        return self._ask("GET", path_of("routes", model), RouteAnswer)
 
     def set_route(self, model: str, route: Route | Mapping[str, Any], why: str = "") -> RouteAnswer:
         """Replace a model's route.
@@ -169,11 +168,11 @@ class RolloutClient:
             why: for what reason.
         """
         fields = {**msgspec.to_builtins(route), "why": why}
-        return self._ask("PUT", _path("routes", model), RouteAnswer, fields)
+        return self._ask("PUT", path_of("routes", model), RouteAnswer, fields)
 
     def clear_route(self, model: str, why: str = "") -> RouteAnswer:
         """Have the newest version answer."""
-        return self._ask("DELETE", _path("routes", model), RouteAnswer, {"why": why})
+        return self._ask("DELETE", path_of("routes", model), RouteAnswer, {"why": why})
 
     # Experiments
 
@@ -194,7 +193,7 @@ class RolloutClient:
 
     def experiment(self, model: str) -> ExperimentAnswer:
         """Where the last experiment of a model stands, and what it says."""
-        return self._ask("GET", _path("experiments", model), ExperimentAnswer)
+        return self._ask("GET", path_of("experiments", model), ExperimentAnswer)
 
     def stop_experiment(self, model: str, keep: str = "", why: str = "") -> ExperimentAnswer:
         """End an experiment.
@@ -204,7 +203,7 @@ class RolloutClient:
             keep: the variant that answers from now on; "": as before the experiment.
             why: for what reason.
         """
-        path = _path("experiments", model, "stop")
+        path = path_of("experiments", model, "stop")
         return self._ask("POST", path, ExperimentAnswer, {"keep": keep, "why": why})
 
     def outcomes(self, outcomes: Sequence[Mapping[str, Any]]) -> OutcomesTold:
@@ -216,7 +215,7 @@ class RolloutClient:
         return self._ask("POST", "/v2/outcomes", OutcomesTold, {"outcomes": list(outcomes)})
 
     def _act(self, model: str, action: str, body: Mapping[str, Any]) -> RolloutAnswer:
-        return self._ask("POST", _path("rollouts", model, action), RolloutAnswer, body)
+        return self._ask("POST", path_of("rollouts", model, action), RolloutAnswer, body)
 
     def _ask(self, method: str, path: str, kind: type[T], body: Any = None) -> T:
         sent = b"" if body is None else msgspec.json.encode(body)
@@ -228,7 +227,3 @@ class RolloutClient:
                 f"{self._server.url} answered what this client cannot read ({err}): is it a "
                 "Penstock server of this version or a later one?"
             ) from err
-
-
-def _path(kind: str, model: str, *more: str) -> str:
-    return "/".join(("", "v2", kind, quote(model, safe=""), *more))

@@ -201,6 +201,8 @@ class ModelFailed(PenstockError):
     Attributes:
         is_reported: whether the text names the model and the log has it already, so that
             another model which called this one does not report it again.
+        place: the file and line of the model's code that raised, for those who run it and for no
+            client; "": it is not known.
     """
 
     code = ErrorCode.MODEL_FAILED
@@ -210,6 +212,7 @@ class ModelFailed(PenstockError):
     ) -> None:
         super().__init__(message, retry_after_s=retry_after_s)
         self.is_reported = is_reported
+        self.place = ""
 
 
 class MalformedAnswer(ModelFailed):

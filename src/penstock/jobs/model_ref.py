@@ -22,6 +22,8 @@ class ModelRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         url: the gRPC address of a server, such as ``grpc://host:8081`` (``grpcs://``: with TLS).
         name: the model's name; "": the only one at ``path``.
         version: a version number or a label; "": the newest that serves.
+        max_batch_size: with ``path``, in batch jobs: the most rows of one execution, in place of
+            what the model's own ``model.yaml`` says for requests that somebody waits for.
         timeout_s: with ``url``: how long an answer may take, in seconds.
         attempts: with ``url``: how often a call is tried that may succeed later.
     """
@@ -30,6 +32,7 @@ class ModelRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     url: _Text | None = None
     name: str = ""
     version: int | str = ""
+    max_batch_size: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
     timeout_s: Annotated[float, Meta(gt=0)] = 60.0
     attempts: Annotated[int, Meta(ge=1)] = 5
 
@@ -40,7 +43,8 @@ class ModelRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             source: what an error calls it, such as ``job.yaml: $.model``.
 
         Raises:
-            ConfigError: not one of ``path`` and ``url``, or a server's model without a name.
+            ConfigError: not one of ``path`` and ``url``; a server's model without a name, or with
+                a ``max_batch_size``.
         """
         if (self.path is None) == (self.url is None):
             got = "neither" if self.path is None else "both"
@@ -50,6 +54,11 @@ class ModelRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             )
         if self.url is not None and not self.name:
             raise ConfigError(f"{source}.name: missing: which model of the server at {self.url}")
+        if self.url is not None and self.max_batch_size is not None:
+            raise ConfigError(
+                f"{source}.max_batch_size: a server decides that itself: leave it out, or give the "
+                "model's 'path'"
+            )
 
     def pinned(self, identity: ModelIdentity) -> ModelRef:
         """The same place, and exactly this version: another process finds the same one."""

@@ -52,6 +52,25 @@ def check_shape(
     _Checker(source).check(data, _type_info(kind), path)
 
 
+def check_names(data: Iterable[object], source: str, known: Iterable[str], path: str = "$") -> None:
+    """Check that there is no other name than those that are known.
+
+    Args:
+        data: the names, or a mapping of them.
+        source: what an error calls it.
+        known: those there may be.
+        path: where in the whole they stand.
+
+    Raises:
+        ConfigError: the first that is unknown, with the nearest one that is known.
+    """
+    names = list(known)
+    for name in map(str, data):
+        if name not in names:
+            text = f"unknown field, {nearest(name, names)}"
+            raise ConfigError(f"{source}: {path}.{name[:64]}: {text}")
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """``did you mean 'x'?`` for the known word nearest to a wrong one, else the list of all."""
     names = list(known)
@@ -103,7 +122,7 @@ class _Checker:
             self.check(item, fields[name].type, f"{path}.{name}")
         for name, field in fields.items():
             if field.required and name not in value:
-                self._refuse(f"{path}.{name}", "missing")
+                self._refuse(f"{path}.{name}", f"missing, expected {_expected(field.type)}")
 
     def _refuse(self, path: str, text: str) -> None:
         raise ConfigError(f"{self._source}: {path}: {text}")
@@ -202,8 +221,9 @@ def _bounds(kind: inspect.IntType | inspect.FloatType) -> str:
 
 def to_manifest(data: object) -> Manifest:
     """Make a Manifest of values that ``check_shape`` accepts."""
-    return msgspec.convert(data, Manifest, dec_hook=_decode_size)
+    return msgspec.convert(data, Manifest, dec_hook=decode_size)
 
 
-def _decode_size(kind: type, value: object) -> object:
+def decode_size(kind: type, value: object) -> object:
+    """What msgspec asks of a ByteSize; see ``msgspec.convert``."""
     return ByteSize.parse(value) if kind is ByteSize else value

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import msgspec
 
 from penstock.core.clock import Clock, SystemClock
 from penstock.core.errors import NotReady, PenstockError, StoreError
+from penstock.core.orders import Orders
 from penstock.rollout.book import RoutingBook
 from penstock.rollout.decide import CONTROLLER
 from penstock.rollout.rollout_decider import show_routing
@@ -40,22 +41,6 @@ class Decider(Protocol):
 
     async def rest(self, name: str) -> None:
         """Another process decides for this model, or nobody has to; once more is no error."""
-        ...
-
-
-class Orders(Protocol):
-    """Who changes what all processes share; a Reconciler."""
-
-    async def order(
-        self,
-        subject: str,
-        to: Callable[[Any], Any],
-        *,
-        who: str,
-        why: str,
-        may_undo: bool = True,
-    ) -> None:
-        """Change it in all processes; ``to`` may raise to give up. See ``Reconciler.order``."""
         ...
 
 

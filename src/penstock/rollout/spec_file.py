@@ -9,7 +9,7 @@ import msgspec
 
 from penstock.core.errors import ConfigError
 from penstock.repository.manifest_shape import check_shape, describe, nearest
-from penstock.repository.manifest_yaml import parse_yaml
+from penstock.repository.spec_file import read_fields, to_struct
 from penstock.rollout.spec import Gate, RolloutSpec
 
 GATES: Mapping[str, type[msgspec.Struct]] = {
@@ -31,15 +31,9 @@ def read_spec(content: bytes | Mapping[str, Any], source: str) -> RolloutSpec:
         ConfigError: not YAML, or an unknown or missing field, a wrong type or range. The message is
             ``source: $.path: what was expected, what came``.
     """
-    data = parse_yaml(content, source) if isinstance(content, bytes) else dict(content)
-    if not isinstance(data, dict):
-        raise ConfigError(f"{source}: $: expected a mapping, got {describe(data)}")
-    rest = _without_gates(data, source)
-    check_shape(rest, source, RolloutSpec)
-    try:
-        return msgspec.convert(data, RolloutSpec)
-    except msgspec.ValidationError as err:
-        raise ConfigError(f"{source}: {_told(str(err))}") from err
+    data = read_fields(content, source)
+    check_shape(_without_gates(data, source), source, RolloutSpec)
+    return to_struct(data, RolloutSpec, source)
 
 
 def _without_gates(data: dict[Any, Any], source: str) -> dict[Any, Any]:
@@ -75,10 +69,3 @@ def _check_gate(gate: object, source: str, path: str) -> None:
         raise ConfigError(f"{source}: {path}.metric: unknown, got {describe(metric)}; {hint}")
     fields = {name: value for name, value in gate.items() if name != "metric"}
     check_shape(fields, source, GATES[metric], path)
-
-
-def _told(text: str) -> str:
-    """The text of a ValidationError, its path first as in our own messages."""
-    what, _, path = text.partition(" - at ")
-    what = what[:1].lower() + what[1:]
-    return f"{path.strip('`')}: {what}" if path else what

@@ -20,6 +20,7 @@ from penstock.core.clock import Clock, SystemClock
 from penstock.core.errors import InvalidInput, ModelFailed, NotReady, PenstockError
 from penstock.core.ids import ServableId
 from penstock.core.messages import Parameter
+from penstock.core.raised_at import raised_at
 from penstock.core.tensor import Tensor
 from penstock.runtime.caller import CALLER, Caller
 from penstock.runtime.executable import Executable, ExecuteResult, declared_bytes
@@ -253,7 +254,9 @@ def run_safely(
             raise
         _log.error("%s raised", id, exc_info=err, extra=log_fields(id))
         text = f"model {id} failed: {type(err).__name__}: {_text_of(err)}"
-        return ModelFailed(text, is_reported=True)
+        failure = ModelFailed(text, is_reported=True)
+        failure.place = raised_at(err)
+        return failure
 
 
 def _run_typed(

@@ -149,6 +149,9 @@ class Connection(HttpToolsProtocol):
         """Begin the request anew, its head as it would be without the wish for another protocol."""
         lines = [b"%b %b HTTP/1.1" % (self.parser.get_method(), self.url)]
         lines += [b"%b: %b" % pair for pair in self.headers if pair[0] not in _OF_AN_UPGRADE]
+        wishes = b",".join(value for name, value in self.headers if name == b"connection")
+        if b"close" in [wish.strip().lower() for wish in wishes.split(b",")]:
+            lines.append(b"connection: close")
         self._in_head = True
         self.parser = httptools.HttpRequestParser(self)
         self.parser.feed_data(_END.join([*lines, b"", b""]))

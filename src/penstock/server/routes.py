@@ -110,7 +110,7 @@ class Routes:
         """
         allowed = allowed_methods(path)
         if not allowed:
-            raise NotFound("Not Found")
+            raise _nothing_at(path)
         if method not in allowed:
             allow = (b"allow", ", ".join(sorted(allowed)).encode())
             return Answer(405, error_body("Method Not Allowed"), headers=(allow,))
@@ -248,6 +248,17 @@ class Routes:
             changes = log_settings.read_settings_body(body)
             await self._live.change_traces(changes, model, who="REST")
         return json_answer(trace_settings.trace_settings_body(self._live.traces(model)))
+
+
+def _nothing_at(path: list[str]) -> NotFound:
+    """The error for a path that is none; below jobs it is an id, of which a ``/`` was a part."""
+    match path:
+        case ["v2", "jobs", *parts, "cancel" | "result"] | ["v2", "jobs", *parts] if any(parts):
+            from penstock.server.jobs_api.desk import no_job
+
+            return no_job("/".join(parts))
+        case _:
+            return NotFound("Not Found")
 
 
 def allowed_methods(path: list[str]) -> frozenset[str]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
+from penstock.core.orders import Orders
 from penstock.telemetry.families import Family
 from penstock.telemetry.stats import ModelStatsSnapshot
 
@@ -19,20 +19,8 @@ _MODEL = "model/"
 _JOB = "job/"
 
 
-class Share(Protocol):
-    """The state that all processes share."""
-
-    async def order(
-        self,
-        subject: str,
-        to: Callable[[Any], Any],
-        *,
-        who: str,
-        why: str,
-        may_undo: bool = True,
-    ) -> None:
-        """Change it in all processes, or in none; see ``Reconciler.order``."""
-        ...
+class Share(Orders, Protocol):
+    """The state that all processes share; a change is made in all of them, or in none."""
 
 
 class Siblings(Protocol):

@@ -77,3 +77,14 @@ def test_result(shell: Shell, stub: StubServer) -> None:
     assert shell("jobs", "result", "monday").out.endswith("\noutput: /out\n")
     ran = shell("jobs", "result", "a")
     assert (ran.code, "has no result" in ran.err) == (1, True)
+
+
+@pytest.mark.parametrize("does", ["show", "cancel", "result"])
+@pytest.mark.parametrize("job_id", ["", "monday/result"])
+def test_what_is_no_id_is_not_asked_for(
+    shell: Shell, stub: StubServer, does: str, job_id: str
+) -> None:
+    ran = shell("jobs", does, job_id)
+    told = f"penstock: ID: expected a job's id, which has no '/', got '{job_id}'\n"
+    assert ran == (1, "", told)
+    assert stub.asked == []

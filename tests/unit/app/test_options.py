@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 
 import penstock
@@ -37,3 +38,24 @@ def test_lists_of_numbers_take_one_line() -> None:
     assert '  "shape": [1, 2],\n  "data": [1.5, -2e-09, null, true],\n' in text
     assert json.loads(text) == value
     assert json_text(value) == json.dumps(value)
+
+
+class Held(msgspec.Struct):
+    ids: tuple[int, ...]
+
+
+def test_structs_are_printed_as_json_wherever_they_stand() -> None:
+    assert json_text([{"held": Held((1, 2))}]) == '[{"held": {"ids": [1, 2]}}]'
+    with pytest.raises(TypeError):
+        json_text(object())
+
+
+def test_an_address_that_is_none_is_told_with_one_that_is(shell: Shell) -> None:
+    ran = shell("jobs", "list", "--url", "http://here:99999")
+    assert (ran.code, ran.out) == (2, "")
+    assert "--url http://here:99999: expected an address such as http://127.0.0.1:8080" in ran.err
+
+
+def test_workers_are_one_at_least(shell: Shell) -> None:
+    ran = shell("batch", "run", "job.yaml", "--workers", "0")
+    assert (ran.code, "Invalid value for '--workers'" in ran.err) == (2, True)

@@ -265,7 +265,7 @@ def test_all_is_a_version_policy() -> None:
             "warmup: [{file: /etc/passwd}]",
             "$.warmup[0].file: expected a path inside the model's folder, got '/etc/passwd'",
         ),
-        ("warmup: [{count: 1}]", "$.warmup[0].file: missing"),
+        ("warmup: [{count: 1}]", "$.warmup[0].file: missing, expected text that is not empty"),
         (
             "description: 2024-01-01",
             "$.description: expected text, got a date (2024-01-01); put it in quotes",

@@ -239,6 +239,15 @@ async def test_an_upgrade_is_declined_and_its_body_is_a_body(pieces: int) -> Non
         assert app.short + app.ordinary == 2
 
 
+async def test_a_declined_upgrade_still_closes_where_that_was_asked_for() -> None:
+    async with connected() as (_, (reader, writer)):
+        writer.write(infer(b"last", UPGRADE.replace(b"connection: ", b"connection: Close, ")))
+        status, headers, body = await answer(reader)
+        assert (status, body) == (200, b"last")
+        assert headers[b"connection"] == b"close"
+        assert await reader.read() == b""
+
+
 async def test_it_is_no_proxy() -> None:
     async with connected() as (app, (reader, writer)):
         writer.write(b"CONNECT example.org:443 HTTP/1.1\r\nhost: x\r\n\r\n")

@@ -219,6 +219,12 @@ async def test_there_is_nothing_else(routes: Routes, path: str, method: str) -> 
         await routes.answer(method, split(path), b"")
 
 
+@pytest.mark.parametrize("tail", ["", "/cancel", "/result"])
+async def test_an_id_with_a_slash_is_no_jobs(routes: Routes, tail: str) -> None:
+    with pytest.raises(NotFound, match=r"^there is no job 'a/b'$"):
+        await routes.answer("GET", split(f"/v2/jobs/a/b{tail}"), b"")
+
+
 async def test_the_docs_have_their_own_files_only(routes: Routes) -> None:
     with pytest.raises(NotFound, match="Not Found"):
         await routes.answer("GET", split("/docs/secret.txt"), b"")

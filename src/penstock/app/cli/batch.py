@@ -22,7 +22,8 @@ EngineOption = Annotated[
     str | None, typer.Option("--engine", help="local, processes or ray [as the job says].")
 ]
 WorkersOption = Annotated[
-    int | None, typer.Option("--workers", help="Copies of the model at once [as the job says].")
+    int | None,
+    typer.Option("--workers", min=1, help="Copies of the model at once [as the job says]."),
 ]
 BatchSizeOption = Annotated[
     str | None,
@@ -30,7 +31,7 @@ BatchSizeOption = Annotated[
 ]
 MemoryOption = Annotated[
     str | None,
-    typer.Option("--memory", help="What the job may hold, as 512MiB [as the job says]."),
+    typer.Option("--memory", help="What the job may hold, such as 512MiB [as the job says]."),
 ]
 
 
@@ -63,21 +64,19 @@ def retry_dead(
     workers: WorkersOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Do the splits again that have dead letters; the model and the job have to be the same."""
+    """Do the splits with dead letters again. The model and the job have to be the same."""
     job = _load(file, _overrides(engine, workers))
     _run(job, file, only_dead=True, as_json=as_json)
 
 
 @batch_app.command("plan", cls=PlainCommand)
 def plan(file: JobArgument, as_json: JsonOption = False) -> None:
-    """Show what a run would do: the model, the columns, how many splits. Writes nothing."""
-    import msgspec
-
+    """Show what a run would do: its model, columns and splits. Writes nothing."""
     from penstock.app.cli.batch_tables import plan_lines
 
     told = _load(file).plan()
     if as_json:
-        print_json(msgspec.to_builtins(told))
+        print_json(told)
     else:
         print_lines(*plan_lines(told))
 
@@ -105,10 +104,10 @@ def schedule(
         list[str], typer.Argument(metavar="JOB.yaml...", help="Jobs with a 'schedule'.")
     ],
 ) -> None:
-    """Run jobs at their times, one at a time, until Ctrl-C or SIGTERM.
+    """Run jobs at their times until Ctrl-C or SIGTERM.
 
-    A time that was missed is made up for once. A job that fails is told of, and is due again at its
-    next time.
+    One runs at a time. A time that was missed is made up for once. A job that fails is told of, and
+    is due again at its next time.
     """
     from penstock.app.cli.batch_schedule import run_schedule
 
@@ -161,12 +160,10 @@ def _run(
 
 
 def _tell(job: BatchJob, report: Report, *, as_json: bool) -> None:
-    import msgspec
-
     from penstock.app.cli.batch_tables import report_lines
 
     if as_json:
-        print_json(msgspec.to_builtins(report))
+        print_json(report)
     else:
         print_lines(*report_lines(report, str(job.state)))
 

@@ -6,6 +6,7 @@ import getpass
 
 from penstock.app.cli.server_client import ServerClient
 from penstock.app.rollout_client import RolloutClient
+from penstock.server.control_api.actor import ACTOR_HEADER
 
 
 class ControlClient(RolloutClient):
@@ -21,6 +22,11 @@ class ControlClient(RolloutClient):
         super().__init__(url, actor=actor(), timeout_s=timeout_s)
         self._server = server
         self.url = server.url
+
+
+def actor_headers() -> dict[str, str]:
+    """Who sits at the command line, for a request that changes something."""
+    return {ACTOR_HEADER: actor()}
 
 
 def actor() -> str:

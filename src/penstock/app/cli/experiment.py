@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from penstock.app.cli.options import (
     DEFAULT_URL,
     JsonOption,
+    ModelArgument,
     PlainCommand,
     TimeoutOption,
     UrlOption,
+    WhyOption,
     print_json,
     print_lines,
     say,
 )
-
-if TYPE_CHECKING:
-    from penstock.app.cli.server_client import ServerClient
+from penstock.app.cli.server_client import ServerClient, path_of
 
 experiment_app = typer.Typer(
     help="Compare versions of a model by what comes of their predictions.", no_args_is_help=True
 )
-
-ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="The model's name.")]
-WhyOption = Annotated[str, typer.Option("--why", help="For what reason, for the history.")]
 
 _TIMEOUT_S = 60.0
 
@@ -40,11 +37,12 @@ def start_experiment(
     """Share the requests of a model out among its variants, and count what comes of it."""
     import msgspec
 
+    from penstock.app.cli.control_client import actor_headers
     from penstock.rollout.experiment.spec_file import read_experiment
 
     spec = read_experiment(_content(file), file)
-    body = msgspec.to_builtins(spec)
-    _tell(_change(_client(url, timeout_s), "/v2/experiments", body), as_json)
+    client, body = ServerClient(url, timeout_s), msgspec.to_builtins(spec)
+    _tell(client.post("/v2/experiments", body, actor_headers()), as_json)
 
 
 @experiment_app.command("status", cls=PlainCommand)
@@ -55,7 +53,7 @@ def experiment_status(
     timeout_s: TimeoutOption = _TIMEOUT_S,
 ) -> None:
     """Show what a model's last experiment says; one may look as often as one likes."""
-    _tell(_client(url, timeout_s).get(_path(model)), as_json)
+    _tell(ServerClient(url, timeout_s).get(path_of("experiments", model)), as_json)
 
 
 @experiment_app.command("stop", cls=PlainCommand)
@@ -74,8 +72,10 @@ def stop_experiment(
     timeout_s: TimeoutOption = _TIMEOUT_S,
 ) -> None:
     """End an experiment; outcomes that come later still count."""
-    body = {"keep": keep, "why": why}
-    _tell(_change(_client(url, timeout_s), f"{_path(model)}/stop", body), as_json)
+    from penstock.app.cli.control_client import actor_headers
+
+    client, path = ServerClient(url, timeout_s), path_of("experiments", model, "stop")
+    _tell(client.post(path, {"keep": keep, "why": why}, actor_headers()), as_json)
 
 
 @experiment_app.command("outcomes", cls=PlainCommand)
@@ -94,7 +94,7 @@ def tell_outcomes(
     from penstock.app.cli.experiment_outcomes import read_outcomes, send_outcomes
 
     lines = read_outcomes(_content(file), "standard input" if file == "-" else file)
-    sent = send_outcomes(_client(url, timeout_s), lines)
+    sent = send_outcomes(ServerClient(url, timeout_s), lines)
     if as_json:
         print_json(sent.plain())
     else:
@@ -103,16 +103,6 @@ def tell_outcomes(
         print(sent.summary())
     if sent.rejected:
         raise typer.Exit(1)
-
-
-def _change(client: ServerClient, path: str, value: Any) -> Any:
-    """Ask for a change in the name of whoever sits at the command line."""
-    import json
-
-    from penstock.app.cli.control_client import actor
-
-    headers = {"X-Penstock-Actor": actor()}
-    return client.request("POST", path, json.dumps(value).encode(), headers).json()
 
 
 def _tell(answer: dict[str, Any], as_json: bool) -> None:
@@ -135,15 +125,3 @@ def _content(file: str) -> bytes:
     from penstock.app.cli.file_content import file_content
 
     return sys.stdin.buffer.read() if file == "-" else file_content(file)
-
-
-def _client(url: str, timeout_s: float) -> ServerClient:
-    from penstock.app.cli.server_client import ServerClient
-
-    return ServerClient(url, timeout_s)
-
-
-def _path(model: str) -> str:
-    from urllib.parse import quote
-
-    return f"/v2/experiments/{quote(model, safe='')}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -16,9 +16,8 @@ from penstock.app.cli.options import (
     print_lines,
     say,
 )
-
-if TYPE_CHECKING:
-    from penstock.app.cli.server_client import ServerClient
+from penstock.app.cli.server_client import ServerClient, path_of
+from penstock.core.errors import InvalidArgument
 
 jobs_app = typer.Typer(
     help="List, show and cancel the batch jobs of a running server.", no_args_is_help=True
@@ -36,7 +35,7 @@ def list_jobs(
     timeout_s: TimeoutOption = _TIMEOUT_S,
 ) -> None:
     """List every job that the server keeps, the youngest first."""
-    client = _client(url, timeout_s)
+    client = ServerClient(url, timeout_s)
     jobs = client.get("/v2/jobs")["jobs"]
     if as_json:
         print_json(jobs)
@@ -56,7 +55,7 @@ def show_job(
     timeout_s: TimeoutOption = _TIMEOUT_S,
 ) -> None:
     """Show where a job is, who asked for it, and why it has failed."""
-    _tell(_client(url, timeout_s).get(_path(job_id)), as_json)
+    _tell(ServerClient(url, timeout_s).get(_path(job_id)), as_json)
 
 
 @jobs_app.command("cancel", cls=PlainCommand)
@@ -66,13 +65,11 @@ def cancel_job(
     as_json: JsonOption = False,
     timeout_s: TimeoutOption = _TIMEOUT_S,
 ) -> None:
-    """End a job with the batch that it computes; one that waits at once."""
-    from penstock.app.cli.control_client import actor
-    from penstock.server.control_api.actor import ACTOR_HEADER
+    """End a job after its present batch; one that waits, at once."""
+    from penstock.app.cli.control_client import actor_headers
 
-    client = _client(url, timeout_s)
-    headers = {ACTOR_HEADER: actor()}
-    _tell(client.request("POST", f"{_path(job_id)}/cancel", headers=headers).json(), as_json)
+    client = ServerClient(url, timeout_s)
+    _tell(client.post(_path(job_id, "cancel"), headers=actor_headers()), as_json)
 
 
 @jobs_app.command("result", cls=PlainCommand)
@@ -83,26 +80,25 @@ def job_result(
     timeout_s: TimeoutOption = _TIMEOUT_S,
 ) -> None:
     """Show what a job that is done has done, and where its output is."""
-    client = _client(url, timeout_s)
-    found = client.get(f"{_path(job_id)}/result")
+    client, path = ServerClient(url, timeout_s), _path(job_id, "result")
+    found = client.get(path)
     if as_json:
         print_json(found)
     else:
         from penstock.app.cli.job_tables import result_lines
 
-        print_lines(*result_lines(found, f"{client.url}{_path(job_id)}/result"))
+        print_lines(*result_lines(found, f"{client.url}{path}"))
 
 
-def _client(url: str, timeout_s: float) -> ServerClient:
-    from penstock.app.cli.server_client import ServerClient
+def _path(job_id: str, *more: str) -> str:
+    """Of a job, or of what it has.
 
-    return ServerClient(url, timeout_s)
-
-
-def _path(job_id: str) -> str:
-    from urllib.parse import quote
-
-    return f"/v2/jobs/{quote(job_id, safe='')}"
+    Raises:
+        InvalidArgument: it is no id, and the path would be that of something else.
+    """
+    if not job_id or "/" in job_id:
+        raise InvalidArgument(f"ID: expected a job's id, which has no '/', got '{job_id}'")
+    return path_of("jobs", job_id, *more)
 
 
 def _tell(job: Any, as_json: bool) -> None:

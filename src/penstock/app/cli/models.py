@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -19,9 +19,7 @@ from penstock.app.cli.options import (
     print_lines,
     say,
 )
-
-if TYPE_CHECKING:
-    from penstock.app.cli.server_client import ServerClient
+from penstock.app.cli.server_client import ServerClient, model_path
 
 models_app = typer.Typer(
     help="List, show, load and unload the models of a running server.", no_args_is_help=True
@@ -40,7 +38,7 @@ def list_models(
     timeout_s: TimeoutOption = _TIMEOUT_S,
 ) -> None:
     """List every model and version of the server, with its state."""
-    client = _client(url, timeout_s)
+    client = ServerClient(url, timeout_s)
     entries = client.post("/v2/repository/index") or []
     if as_json:
         print_json(entries)
@@ -62,9 +60,7 @@ def show_model(
     timeout_s: TimeoutOption = _TIMEOUT_S,
 ) -> None:
     """Show a model's inputs, outputs, configuration and statistics, and how to call it."""
-    from penstock.app.cli.server_client import model_path
-
-    client = _client(url, timeout_s)
+    client = ServerClient(url, timeout_s)
     path = model_path(name, version)
     told = {
         "metadata": client.get(path),
@@ -94,9 +90,7 @@ def load_model(
     timeout_s: TimeoutOption = _LOAD_TIMEOUT_S,
 ) -> None:
     """Load a model, or load it again, and wait until it is ready."""
-    from penstock.app.cli.server_client import model_path
-
-    client = _client(url, timeout_s)
+    client = ServerClient(url, timeout_s)
     body = None if config is None else {"parameters": {"config": _read_config(config)}}
     path = f"{model_path(name)}/load"
     _with_progress(f"loading {name}", as_json, lambda: _change(client, path, body))
@@ -111,9 +105,7 @@ def unload_model(
     timeout_s: TimeoutOption = _LOAD_TIMEOUT_S,
 ) -> None:
     """Unload a model, and wait until its last request is answered and it is gone."""
-    from penstock.app.cli.server_client import model_path
-
-    client = _client(url, timeout_s)
+    client = ServerClient(url, timeout_s)
     path = f"{model_path(name)}/unload"
     _with_progress(f"unloading {name}", as_json, lambda: _change(client, path, None))
     _tell_state(client, name, as_json)
@@ -128,10 +120,9 @@ def model_ready(
     timeout_s: TimeoutOption = _TIMEOUT_S,
 ) -> None:
     """Say whether a model answers predictions; exit status 0 if so, else 1."""
-    from penstock.app.cli.server_client import model_path
     from penstock.core.errors import NotReady
 
-    client, path = _client(url, timeout_s), model_path(name, version)
+    client, path = ServerClient(url, timeout_s), model_path(name, version)
     reply = client.request("GET", f"{path}/ready", accept=frozenset((200, 503)))
     ready = reply.status == 200
     if not ready and not as_json:
@@ -144,12 +135,6 @@ def model_ready(
         print(f"{name}{of} is {'ready' if ready else 'not ready'}")
     if not ready:
         raise typer.Exit(1)
-
-
-def _client(url: str, timeout_s: float) -> ServerClient:
-    from penstock.app.cli.server_client import ServerClient
-
-    return ServerClient(url, timeout_s)
 
 
 def _read_config(path: str) -> str:

@@ -29,6 +29,8 @@ VersionOption = Annotated[
 TimeoutOption = Annotated[
     float, typer.Option("--timeout-s", min=0.001, help="How long to wait for the server, seconds.")
 ]
+ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="The model's name.")]
+WhyOption = Annotated[str, typer.Option("--why", help="A sentence for the history.")]
 
 _PIPE_WIDTH = 4000
 _NUMBERS = re.compile(r'\[\n([^\[\]{}"]*)\n *\]')
@@ -76,9 +78,20 @@ def print_json(value: Any) -> None:
 
 
 def json_text(value: Any, indent: int | None = None) -> str:
-    """A value as JSON text; letters beyond ASCII stay readable, lists of numbers on one line."""
-    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    """A value as JSON text; letters beyond ASCII stay readable, lists of numbers on one line.
+
+    Args:
+        value: plain values, and msgspec's structs.
+        indent: spaces for each level; None: all on one line.
+    """
+    text = json.dumps(value, ensure_ascii=False, indent=indent, default=_plain)
     return text if indent is None else _NUMBERS.sub(_on_one_line, text)
+
+
+def _plain(struct: Any) -> Any:
+    import msgspec
+
+    return msgspec.to_builtins(struct)
 
 
 def _on_one_line(match: re.Match[str]) -> str:

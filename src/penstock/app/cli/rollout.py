@@ -9,14 +9,16 @@ import typer
 from penstock.app.cli.options import (
     DEFAULT_URL,
     JsonOption,
+    ModelArgument,
     PlainCommand,
     TimeoutOption,
     UrlOption,
+    WhyOption,
     print_json,
     print_lines,
     say,
 )
-from penstock.app.cli.rollout_run import run_rollout
+from penstock.app.cli.rollout_run import PlanArgument, run_rollout
 
 if TYPE_CHECKING:
     from penstock.app.cli.control_client import ControlClient
@@ -29,16 +31,12 @@ rollout_app = typer.Typer(
 
 rollout_app.command("run", cls=PlainCommand)(run_rollout)
 
-ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="The model's name.")]
-FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="The plan: a rollout.yaml.")]
-WhyOption = Annotated[str, typer.Option("--why", help="A sentence for the history.")]
-
 _TIMEOUT_S = 30.0
 
 
 @rollout_app.command("plan", cls=PlainCommand)
 def plan_rollout(
-    file: FileArgument,
+    file: PlanArgument,
     rps: Annotated[
         float | None,
         typer.Option("--rps", min=0, help="Requests per second the model gets."),
@@ -52,7 +50,7 @@ def plan_rollout(
 
 @rollout_app.command("start", cls=PlainCommand)
 def start_rollout(
-    file: FileArgument,
+    file: PlanArgument,
     watch: Annotated[
         bool, typer.Option("--watch", help="Follow it until it ends, as 'watch' does.")
     ] = False,
@@ -167,11 +165,9 @@ def rollout_history(
     timeout_s: TimeoutOption = _TIMEOUT_S,
 ) -> None:
     """Show every change of a model's route and rollouts: when, who, why."""
-    import msgspec
-
     entries = _client(url, timeout_s).history(model)
     if as_json:
-        print_json(msgspec.to_builtins(entries))
+        print_json(entries)
     elif not entries:
         say(f"the requests of {model} were never routed")
     else:
@@ -203,13 +199,11 @@ def _read(file: str, rps: float | None) -> RolloutSpec:
 
 
 def _show_needs(spec: RolloutSpec, rps: float | None, *, as_json: bool) -> None:
-    import msgspec
-
     from penstock.rollout.need import samples_needed
 
     needs = samples_needed(spec)
     if as_json:
-        print_json(msgspec.to_builtins(needs))
+        print_json(needs)
         return
     from penstock.app.cli.rollout_view import needs_table
 
@@ -217,11 +211,9 @@ def _show_needs(spec: RolloutSpec, rps: float | None, *, as_json: bool) -> None:
 
 
 def _list(client: ControlClient, *, as_json: bool) -> None:
-    import msgspec
-
     answers = client.rollouts()
     if as_json:
-        print_json(msgspec.to_builtins(answers))
+        print_json(answers)
     elif not answers:
         say(f"no rollouts at {client.url}")
     else:
@@ -231,10 +223,8 @@ def _list(client: ControlClient, *, as_json: bool) -> None:
 
 
 def _show(answer: RolloutAnswer, *, as_json: bool) -> None:
-    import msgspec
-
     if as_json:
-        print_json(msgspec.to_builtins(answer))
+        print_json(answer)
     else:
         print_lines(*_page(answer))
 
@@ -250,14 +240,12 @@ def _page(answer: RolloutAnswer) -> list[Any]:
 
 
 def _watch(client: ControlClient, model: str, *, as_json: bool) -> None:
-    import msgspec
-
     from penstock.app.cli.rollout_watch import watch
     from penstock.rollout.state import Phase
 
     end = watch(lambda: client.status(model), quiet=as_json)
     if as_json:
-        print_json(msgspec.to_builtins(end))
+        print_json(end)
     elif end.phase is Phase.DONE:
         say(f"done: {end.explanation}")
     if end.phase is not Phase.DONE:

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from penstock.rollout.spec import RolloutSpec
     from penstock.rollout.state import RolloutState
 
+PlanArgument = Annotated[str, typer.Argument(metavar="FILE", help="The plan: a rollout.yaml.")]
+
 _DRIVERS = ("gateway-api",)
 
 
 def run_rollout(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="The plan: a rollout.yaml.")],
+    file: PlanArgument,
     driver: Annotated[str, typer.Option("--driver", help="What is moved: gateway-api.")],
     route: Annotated[str, typer.Option("--route", help="The HTTPRoute's name.")],
     stable: Annotated[str, typer.Option("--stable", help="The Service of the reference.")],
@@ -168,12 +170,10 @@ def _tell(end: RolloutState, *, as_json: bool) -> None:
     Raises:
         typer.Exit: it was not done.
     """
-    import msgspec
-
     from penstock.rollout.state import Phase
 
     if as_json:
-        print_json(msgspec.to_builtins(end))
+        print_json(end)
     else:
         say(f"{end.phase}: {end.history[-1].why}")
     if end.phase is not Phase.DONE:

@@ -9,9 +9,11 @@ import typer
 from penstock.app.cli.options import (
     DEFAULT_URL,
     JsonOption,
+    ModelArgument,
     PlainCommand,
     TimeoutOption,
     UrlOption,
+    WhyOption,
     print_json,
     print_lines,
     say,
@@ -24,9 +26,6 @@ if TYPE_CHECKING:
 route_app = typer.Typer(
     help="Show, set and clear which versions share a model's requests.", no_args_is_help=True
 )
-
-ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="The model's name.")]
-WhyOption = Annotated[str, typer.Option("--why", help="A sentence for the history.")]
 
 _TIMEOUT_S = 30.0
 _LOAD_TIMEOUT_S = 300.0
@@ -42,12 +41,10 @@ def show_route(
     timeout_s: TimeoutOption = _TIMEOUT_S,
 ) -> None:
     """Show who answers the requests of a model, and what was counted of each version."""
-    import msgspec
-
     client = _client(url, timeout_s)
     answers = [client.route(model)] if model else client.routes()
     if as_json:
-        print_json(msgspec.to_builtins(answers[0] if model else answers))
+        print_json(answers[0] if model else answers)
     elif not answers:
         say(f"no model at {client.url} has a route: the newest version of each answers")
     else:
@@ -118,10 +115,8 @@ def _client(url: str, timeout_s: float) -> ControlClient:
 
 
 def _tell(answer: RouteAnswer, *, as_json: bool) -> None:
-    import msgspec
-
     if as_json:
-        print_json(msgspec.to_builtins(answer))
+        print_json(answer)
     else:
         _print([answer])
 

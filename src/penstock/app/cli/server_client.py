@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from urllib.parse import quote, urlsplit
 
 from penstock.core.errors import (
     ConfigError,
@@ -41,8 +41,7 @@ _ERRORS: Mapping[int, type[PenstockError]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """A server's answer.
 
     Attributes:
@@ -86,18 +85,15 @@ class ServerClient:
     url_name, timeout_name = "--url", "--timeout-s"
 
     def __init__(self, url: str, timeout_s: float) -> None:
-        from urllib.parse import urlsplit
-
         text = url if "://" in url else f"http://{url}"
+        expected = f"{self.url_name} {url}: expected an address such as http://127.0.0.1:8080"
         try:
             parts = urlsplit(text)
             port = parts.port
         except ValueError as err:
-            raise ConfigError(f"{self.url_name} {url}: {str(err).lower()}") from err
+            raise ConfigError(f"{expected}: {str(err).lower()}") from err
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigError(
-                f"{self.url_name} {url}: expected an address such as http://127.0.0.1:8080"
-            )
+            raise ConfigError(expected)
         self.url = text.rstrip("/")
         self._secure = parts.scheme == "https"
         self._host, self._port, self._base = parts.hostname, port, parts.path.rstrip("/")
@@ -111,14 +107,14 @@ class ServerClient:
         """
         return self.request("GET", path).json()
 
-    def post(self, path: str, value: Any = None) -> Any:
+    def post(self, path: str, value: Any = None, headers: Mapping[str, str] | None = None) -> Any:
         """The JSON of a POST of JSON.
 
         Raises:
             PenstockError: see ``request``.
         """
         body = b"" if value is None else json.dumps(value).encode()
-        return self.request("POST", path, body).json()
+        return self.request("POST", path, body, headers).json()
 
     def request(
         self,
@@ -186,12 +182,14 @@ class ServerClient:
         raise kind(text)
 
 
+def path_of(kind: str, name: str, *more: str) -> str:
+    """The path of what is named, such as ``path_of("jobs", "monday", "result")``."""
+    return "/".join(("", "v2", kind, *(quote(part, safe="") for part in (name, *more))))
+
+
 def model_path(name: str, version: str = "") -> str:
     """The path of a model, or of one of its versions."""
-    from urllib.parse import quote
-
-    path = f"/v2/models/{quote(name, safe='')}"
-    return f"{path}/versions/{quote(version, safe='')}" if version else path
+    return path_of("models", name, *(("versions", version) if version else ()))
 
 
 def _reason(err: Exception) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
+import click
 import typer
 
 from penstock.app.cli.options import PlainCommand, say
@@ -15,6 +16,8 @@ from penstock.core.errors import ConfigError
 if TYPE_CHECKING:
     from penstock.app.jobs.stream_job import StreamJob
     from penstock.jobs.stream.spec import StreamSpec
+
+_LEVELS = ("debug", "info", "warning", "error")
 
 stream_app = typer.Typer(
     no_args_is_help=True,
@@ -32,10 +35,20 @@ def run_stream(
             min=0, max=65535, help="Show /metrics on this port, whatever the file says; 0: any."
         ),
     ] = None,
-    log_format: Annotated[str, typer.Option(help="human or json.")] = "human",
-    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    log_format: Annotated[
+        Literal["human", "json"],
+        typer.Option(
+            click_type=click.Choice(["human", "json"]), metavar="FORMAT", help="human or json."
+        ),
+    ] = "human",
+    log_level: Annotated[
+        str,
+        typer.Option(
+            click_type=click.Choice(_LEVELS), metavar="LEVEL", help="debug, info, warning or error."
+        ),
+    ] = "info",
 ) -> None:
-    """Run a stream until Ctrl-C or SIGTERM; what is under way is finished first.
+    """Run a stream until Ctrl-C or SIGTERM. What is under way is finished first.
 
     Exit status 0: it was told to stop, and did; 1: it could not go on; 2: the file is wrong.
     """
@@ -45,11 +58,9 @@ def run_stream(
     from penstock.telemetry.logs import configure
     from penstock.telemetry.repeated_errors import RepeatedErrors
 
-    if log_format not in ("human", "json"):
-        raise ConfigError(f"--log-format: expected human or json, got '{log_format}'")
     spec = _read(file, metrics_port)
     keep_freed_memory()
-    configure("json" if log_format == "json" else "human", log_level)
+    configure(log_format, log_level)
     for handler in logging.getLogger("penstock").handlers:
         handler.addFilter(RepeatedErrors())
     uvloop.run(_run(spec, file.parent))

@@ -8,12 +8,11 @@ from typing import Any
 
 import msgspec
 
-from penstock.core.byte_size import ByteSize
 from penstock.core.errors import ConfigError
 from penstock.jobs.batch.schedule import Schedule
 from penstock.jobs.batch.spec import INPUTS, OUTPUTS, BatchSpec, JobFields
-from penstock.repository.manifest_shape import check_shape, describe, nearest
-from penstock.repository.manifest_yaml import parse_yaml
+from penstock.repository.manifest_shape import check_names, check_shape, describe, nearest
+from penstock.repository.spec_file import read_fields, to_struct
 
 _FORMATS: Mapping[str, Mapping[str, type[msgspec.Struct]]] = {"input": INPUTS, "output": OUTPUTS}
 
@@ -32,9 +31,7 @@ def load_spec(path: Path, overrides: Mapping[str, Any] | None = None) -> BatchSp
         content = path.read_bytes()
     except OSError as err:
         raise ConfigError(f"{path}: cannot be read: {(err.strerror or str(err)).lower()}") from err
-    data = parse_yaml(content, str(path))
-    if not isinstance(data, dict):
-        raise ConfigError(f"{path}: $: expected a mapping, got {describe(data)}")
+    data = read_fields(content, str(path))
     spec = read_spec(data, str(path))
     return read_spec({**data, **overrides}, "command line") if overrides else spec
 
@@ -53,17 +50,11 @@ def read_spec(data: Mapping[str, Any], source: str) -> BatchSpec:
     told = dict(data)
     if isinstance(told.get("model"), str):
         told["model"] = {"path": told["model"]}
-    names = [field.name for field in msgspec.structs.fields(BatchSpec)]
-    for name in told:
-        if name not in names:
-            raise ConfigError(f"{source}: $.{name}: unknown field, {nearest(str(name), names)}")
+    check_names(told, source, BatchSpec.__struct_fields__)
     for name, kinds in _FORMATS.items():
         _check_format(told, name, kinds, source)
     check_shape({k: v for k, v in told.items() if k not in _FORMATS}, source, JobFields)
-    try:
-        spec = msgspec.convert(told, BatchSpec, dec_hook=_to_size)
-    except msgspec.ValidationError as err:
-        raise ConfigError(f"{source}: {_told(str(err))}") from err
+    spec = to_struct(told, BatchSpec, source)
     spec.model.check(f"{source}: $.model")
     if spec.schedule is not None:
         Schedule(spec.schedule).check(f"{source}: $.schedule")
@@ -89,14 +80,3 @@ def _check_format(
         raise ConfigError(f"{where}.format: unknown, got {describe(kind)}; {hint}{known}")
     fields = {key: item for key, item in value.items() if key != "format"}
     check_shape(fields, source, kinds[kind], f"$.{name}")
-
-
-def _to_size(kind: type, value: object) -> object:
-    return ByteSize.parse(value) if kind is ByteSize else value
-
-
-def _told(text: str) -> str:
-    """The text of a ValidationError, its path first as in our own messages."""
-    what, _, path = text.partition(" - at ")
-    what = what[:1].lower() + what[1:]
-    return f"{path.strip('`')}: {what}" if path else what

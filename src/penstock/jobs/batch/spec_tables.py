@@ -16,14 +16,13 @@ _Seconds = Annotated[float, Meta(gt=0)]
 _DAY_S = 86_400.0
 
 
-class SqlInput(
-    msgspec.Struct,
-    frozen=True,
-    forbid_unknown_fields=True,
-    kw_only=True,
-    tag_field="format",
-    tag="sql",
+class _Table(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="format"
 ):
+    """One ``format``; a field that it does not have is an error."""
+
+
+class SqlInput(_Table, frozen=True, kw_only=True, tag="sql"):
     """Rows of a table, or of a query.
 
     Attributes:
@@ -71,14 +70,7 @@ class Paging(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pointer: str = ""
 
 
-class HttpInput(
-    msgspec.Struct,
-    frozen=True,
-    forbid_unknown_fields=True,
-    kw_only=True,
-    tag_field="format",
-    tag="http",
-):
+class HttpInput(_Table, frozen=True, kw_only=True, tag="http"):
     """Items of the JSON pages of an HTTP API.
 
     Attributes:
@@ -107,14 +99,7 @@ class HttpInput(
         return f"HttpInput({without_password(self.url).partition('?')[0]!r})"
 
 
-class SqlOutput(
-    msgspec.Struct,
-    frozen=True,
-    forbid_unknown_fields=True,
-    kw_only=True,
-    tag_field="format",
-    tag="sql",
-):
+class SqlOutput(_Table, frozen=True, kw_only=True, tag="sql"):
     """Rows of a table of PostgreSQL, MySQL, MariaDB, SQLite or DuckDB.
 
     Attributes:
@@ -133,14 +118,7 @@ class SqlOutput(
         return f"SqlOutput({without_password(self.url)!r}, {self.table!r}, {self.key!r})"
 
 
-class DuckDbOutput(
-    msgspec.Struct,
-    frozen=True,
-    forbid_unknown_fields=True,
-    kw_only=True,
-    tag_field="format",
-    tag="duckdb",
-):
+class DuckDbOutput(_Table, frozen=True, kw_only=True, tag="duckdb"):
     """Rows of a table in a file of DuckDB, which one process can write at a time.
 
     Attributes:
@@ -153,14 +131,7 @@ class DuckDbOutput(
     key: Annotated[tuple[_Text, ...], Meta(min_length=1)]
 
 
-class RedisOutput(
-    msgspec.Struct,
-    frozen=True,
-    forbid_unknown_fields=True,
-    kw_only=True,
-    tag_field="format",
-    tag="redis",
-):
+class RedisOutput(_Table, frozen=True, kw_only=True, tag="redis"):
     """A value in Redis for each row, where a ``PredictionStore`` finds it.
 
     A split is one transaction: keep ``split_rows`` at a few thousand, so that others do not wait.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeAlias, get_args
+from types import MappingProxyType
+from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
 
 import msgspec
 from msgspec import Meta
@@ -19,9 +20,10 @@ from penstock.jobs.stream.spec_brokers import (
     RabbitInput,
     RabbitOutput,
 )
+from penstock.jobs.stream.spec_loop import check_no_loop
 from penstock.jobs.stream.spec_redis import RedisInput, RedisOutput
-from penstock.repository.manifest_shape import check_shape, describe, nearest
-from penstock.repository.manifest_yaml import parse_yaml
+from penstock.repository.manifest_shape import check_names, check_shape, describe, nearest
+from penstock.repository.spec_file import read_fields, to_struct
 
 Input: TypeAlias = KafkaInput | NatsInput | RabbitInput | RedisInput
 Output: TypeAlias = KafkaOutput | NatsOutput | RabbitOutput | RedisOutput
@@ -132,31 +134,39 @@ def read_stream(content: bytes, source: str) -> StreamSpec:
         ConfigError: not YAML; an unknown or missing field, a wrong type or range; fields that do
             not go together. The message is ``source: $.path: what was expected, what came``.
     """
-    data = parse_yaml(content, source)
-    if not isinstance(data, dict):
-        raise ConfigError(f"{source}: $: expected a mapping, got {describe(data)}")
+    data = read_fields(content, source)
+    check_names(data, source, StreamSpec.__struct_fields__)
     _check_broker(data, "source", get_args(Input), source)
     _check_broker(data, "sink", get_args(Output), source)
     if data.get("dead_letters") is not None:
         _check_broker(data, "dead_letters", get_args(Output), source)
     check_shape(_without_brokers(data), source, _Plain)
-    try:
-        spec = msgspec.convert(data, StreamSpec, dec_hook=_size)
-    except msgspec.ValidationError as err:
-        what, _, path = str(err).partition(" - at ")
-        raise ConfigError(
-            f"{source}: {path.strip('`') or '$'}: {what[:1].lower()}{what[1:]}"
-        ) from err
+    spec = to_struct(data, StreamSpec, source)
     spec.model.check(f"{source}: $.model")
+    if spec.model.max_batch_size is not None:
+        raise ConfigError(
+            f"{source}: $.model.max_batch_size: of batch jobs only: records of a stream are merged "
+            "as the model's model.yaml says; leave it out"
+        )
     if spec.on_error.poison == "dead_letter" and spec.dead_letters is None:
         raise ConfigError(
             f"{source}: $.dead_letters: missing: say where records go that cannot be predicted, "
             "or what else becomes of them (on_error: {poison: drop} or {poison: stop})"
         )
+    check_no_loop(spec.source, spec.sink, f"{source}: $.sink")
+    if spec.dead_letters is not None:
+        check_no_loop(spec.source, spec.dead_letters, f"{source}: $.dead_letters")
     return spec
 
 
-_BROKERS = ("source", "sink", "dead_letters")
+_BROKERS: Final = MappingProxyType(
+    {
+        "source": "{broker: redis, stream: tweets, group: sentiment}",
+        "sink": "{broker: redis, stream: sentiments}",
+        "dead_letters": "{broker: redis, stream: tweets.dead}",
+    }
+)
+"""The fields that say where to, each with an example."""
 _Plain = msgspec.defstruct(
     "_Plain",
     [
@@ -183,7 +193,7 @@ def _check_broker(
     """Check the fields of a source or a sink against those of its broker."""
     path = f"$.{name}"
     if name not in data:
-        raise ConfigError(f"{source}: {path}: missing")
+        raise ConfigError(f"{source}: {path}: missing, expected a mapping such as {_BROKERS[name]}")
     door = data[name]
     if not isinstance(door, dict):
         raise ConfigError(f"{source}: {path}: expected a mapping, got {describe(door)}")
@@ -194,7 +204,3 @@ def _check_broker(
         raise ConfigError(f"{source}: {path}.broker: {got}; {nearest(str(broker), known)}")
     fields = {key: value for key, value in door.items() if key != "broker"}
     check_shape(fields, source, known[broker], path)
-
-
-def _size(kind: type, value: object) -> object:
-    return ByteSize.parse(value) if kind is ByteSize else value

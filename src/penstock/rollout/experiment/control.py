@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
 from penstock.core.clock import Clock, SystemClock
 from penstock.core.errors import NotFound
+from penstock.core.orders import Orders
 from penstock.rollout.book import RoutingBook
 from penstock.rollout.collector import Reports, read_reports, sum_counts
 from penstock.rollout.experiment import actions
@@ -28,22 +29,6 @@ from penstock.rollout.subjects import (
 from penstock.router.counts import StageCounts
 
 Change = Callable[[ModelRouting], ModelRouting]
-
-
-class Orders(Protocol):
-    """Where changes are made; see ``Reconciler.order``."""
-
-    async def order(
-        self,
-        subject: str,
-        to: Callable[[Any], Any],
-        *,
-        who: str,
-        why: str,
-        may_undo: bool = True,
-    ) -> None:
-        """Change it in all processes; ``to`` may raise to give up. See ``Reconciler.order``."""
-        ...
 
 
 class ExperimentStatus(msgspec.Struct, frozen=True):

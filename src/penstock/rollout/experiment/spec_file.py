@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
-from penstock.core.errors import ConfigError
-from penstock.repository.manifest_shape import check_shape, describe
-from penstock.repository.manifest_yaml import parse_yaml
+from penstock.repository.manifest_shape import check_shape
+from penstock.repository.spec_file import read_fields, to_struct
 from penstock.rollout.experiment.spec import ExperimentSpec
 
 
@@ -26,13 +23,6 @@ def read_experiment(content: bytes | Mapping[str, Any], source: str) -> Experime
         ConfigError: not YAML, or an unknown or missing field, a wrong type or range. The message is
             ``source: $.path: what was expected, what came``.
     """
-    data = parse_yaml(content, source) if isinstance(content, bytes) else dict(content)
-    if not isinstance(data, dict):
-        raise ConfigError(f"{source}: $: expected a mapping, got {describe(data)}")
+    data = read_fields(content, source)
     check_shape(data, source, ExperimentSpec)
-    try:
-        return msgspec.convert(data, ExperimentSpec)
-    except msgspec.ValidationError as err:
-        what, _, path = str(err).partition(" - at ")
-        what = what[:1].lower() + what[1:]
-        raise ConfigError(f"{source}: {path.strip('`') or '$'}: {what}") from err
+    return to_struct(data, ExperimentSpec, source)

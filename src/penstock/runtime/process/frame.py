@@ -47,6 +47,7 @@ class WireError(msgspec.Struct, array_like=True):
         message: its text.
         retryable, retry_after_s, is_reported: as there.
         index: of an InvalidInput.
+        place: of a ModelFailed.
     """
 
     kind: str
@@ -55,6 +56,7 @@ class WireError(msgspec.Struct, array_like=True):
     retry_after_s: float | None = None
     is_reported: bool = False
     index: int = 0
+    place: str = ""
 
 
 class Hello(msgspec.Struct, tag=True):

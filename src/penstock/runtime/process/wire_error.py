@@ -22,6 +22,7 @@ def error_out(error: PenstockError) -> WireError:
         retry_after_s=error.retry_after_s,
         is_reported=isinstance(error, ModelFailed) and error.is_reported,
         index=error.index if isinstance(error, InvalidInput) else 0,
+        place=error.place if isinstance(error, ModelFailed) else "",
     )
 
 
@@ -35,5 +36,7 @@ def error_in(wire: WireError) -> PenstockError:
     if issubclass(kind, JobFailed):
         return kind(wire.message, retry_after_s=wire.retry_after_s, retryable=wire.retryable)
     if issubclass(kind, ModelFailed):
-        return kind(wire.message, retry_after_s=wire.retry_after_s, is_reported=wire.is_reported)
+        failed = kind(wire.message, retry_after_s=wire.retry_after_s, is_reported=wire.is_reported)
+        failed.place = wire.place
+        return failed
     return kind(wire.message, retry_after_s=wire.retry_after_s)

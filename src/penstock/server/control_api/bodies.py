@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
-from penstock.core.errors import ConfigError, InvalidArgument
+from penstock.core.errors import InvalidArgument
 from penstock.dialects.open_inference import json_text
 from penstock.repository.manifest_shape import check_shape, describe, nearest
+from penstock.repository.spec_file import to_struct
 from penstock.router.route import Route
 from penstock.server.control_api.actor import MAX_WHY_CHARS, plain
 
@@ -79,8 +78,4 @@ def read_route(fields: dict[str, Any]) -> Route:
         ConfigError: the first misfit, as ``route: $.path: what was expected, what came``.
     """
     check_shape(fields, "route", Route)
-    try:
-        return msgspec.convert(fields, Route)
-    except msgspec.ValidationError as err:
-        what, _, path = str(err).partition(" - at ")
-        raise ConfigError(f"route: {path.strip('`') or '$'}: {what[:1].lower()}{what[1:]}") from err
+    return to_struct(fields, Route, "route")

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
+from penstock.core.errors import NotFound
 from penstock.server.jobs_api.answers import JobAnswer, JobResult, Submitted
+
+
+def no_job(job_id: str) -> NotFound:
+    """The error for an id that no job has."""
+    return NotFound(f"there is no job '{job_id[:64]}'")
 
 
 class Upload(NamedTuple):

@@ -69,8 +69,12 @@ metrics: {port: 9105}
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ("name: tweets\n", "", "$.name: missing"),
-        ("sink: {broker: redis, stream: sentiment}\n", "", "$.sink: missing"),
+        ("name: tweets\n", "", "$.name: missing, expected text that is not empty"),
+        ("sink: {broker: redis, stream: sentiment}\n", "",
+         "$.sink: missing, expected a mapping such as {broker: redis, stream: sentiments}"),
+        ("sink: {", "snik: {", "$.snik: unknown field, did you mean 'sink'?"),
+        ("source: {", "sources: {", "$.sources: unknown field, did you mean 'source'?"),
+        ("dead_letters: {", "deadletters: {", "did you mean 'dead_letters'?"),
         ("name: tweets\n", "nmae: tweets\n", "$.nmae: unknown field, did you mean 'name'?"),
         ("broker: redis, stream: tweets, g", "broker: reids, g",
          "$.source.broker: unknown, got text 'reids'; did you mean 'redis'?"),
@@ -79,7 +83,7 @@ metrics: {port: 9105}
         ("{broker: redis, stream: sentiment}", "redis", "$.sink: expected a mapping"),
         ("stream: tweets, group", "steam: tweets, group",
          "$.source.steam: unknown field, did you mean 'stream'?"),
-        ("group: sentiment", "start: earliest", "$.source.group: missing"),
+        ("group: sentiment", "start: earliest", "$.source.group: missing, expected text"),
         ("group: sentiment", "group: g, start: now",
          "$.source.start: expected 'earliest' or 'latest', got text 'now'"),
         ("dead_letters: {broker: redis, stream: tweets.dead}\n", "",
@@ -131,3 +135,11 @@ async def test_exactly_once_is_there_where_source_and_sink_are_one(tmp_path: Pat
 def test_a_wrong_url_is_told_before_anything_runs() -> None:
     with pytest.raises(ConfigError, match="the scheme must be one of"):
         open_doors(read(SMALL.replace("stream: tweets,", "stream: tweets, url: 'memory://',")))
+
+
+def test_a_stream_says_no_size_of_batches() -> None:
+    told = refused(SMALL.replace("tweet-sentiment}", "tweet-sentiment, max_batch_size: 8}"))
+    assert told == (
+        "stream.yaml: $.model.max_batch_size: of batch jobs only: records of a stream are merged "
+        "as the model's model.yaml says; leave it out"
+    )
