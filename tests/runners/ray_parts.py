@@ -24,7 +24,10 @@ class PartRecipe(NamedTuple):
         poison: the source whose worker is killed.
         broken: the source that cannot be read.
         dies_at_start: whether the process dies while it loads.
+        dying: which of the processes do so, in the order in which they begin to load: when all of
+            these have begun, or a split was.
         load_error: what the load says.
+        bug: what else the load raises.
         settings: its share of the job.
     """
 
@@ -33,15 +36,40 @@ class PartRecipe(NamedTuple):
     poison: str = ""
     broken: str = ""
     dies_at_start: bool = False
+    dying: range = range(0)
     load_error: str = ""
+    bug: str = ""
     settings: WorkerSettings | None = None
 
     def make(self) -> PartWorker:
         if self.dies_at_start:
             os.kill(os.getpid(), signal.SIGKILL)
+        if self.dying:
+            self._start_or_die(Path(self.folder))
         if self.load_error:
             raise LoadFailed(self.load_error)
+        if self.bug:
+            raise ValueError(self.bug)
         return PartWorker(self)
+
+    def _start_or_die(self, folder: Path) -> None:
+        number = 0
+        while (begun := folder / f"start-{number}").exists() or not _made(begun):
+            number += 1
+        if number in self.dying:
+            last = folder / f"start-{self.dying.stop - 1}"
+            while not (last.exists() or (folder / "log").exists()):
+                time.sleep(0.05)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _made(path: Path) -> bool:
+    """Whether the file is made by this process, and no other."""
+    try:
+        path.touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
 
 
 class PartWorker:

@@ -52,7 +52,7 @@ def board(folder: Path, count: int, policy: FailurePolicy | None = None) -> Watc
 def run(
     cluster: Any, board: SplitBoard, recipe: PartRecipe, workers: int = 3, **options: Any
 ) -> None:
-    chosen = RayOptions(address=cluster.address, start_timeout_s=60)
+    chosen = RayOptions(address=cluster.address, start_timeout_s=120)
     if options:
         chosen = RayOptions(address=cluster.address, **options)
     run_on_ray(task(board, recipe, workers), chosen)
@@ -125,7 +125,8 @@ def test_a_worker_that_is_killed_has_its_split_given_to_another(
 def test_a_split_that_kills_every_worker_fails_the_job(cluster: Any, tmp_path: Path) -> None:
     cluster.add_node(num_cpus=2)
     recipe = PartRecipe(str(tmp_path), 0.1, poison="s01")
-    with pytest.raises(JobFailed, match="s01: 4 workers died while they did it"):
+    told = "s01: 4 workers died while they did it, .*; the last: .* Worker exit type: SYSTEM_ERROR"
+    with pytest.raises(JobFailed, match=told):
         run(cluster, board(tmp_path, 4), recipe, workers=2)
     assert [source for source, _ in begun(tmp_path)].count("s01") == 4
 
@@ -147,6 +148,50 @@ def test_workers_that_die_while_they_start_fail_the_job(cluster: Any, tmp_path: 
     recipe = PartRecipe(str(tmp_path), dies_at_start=True)
     with pytest.raises(JobFailed, match="3 workers in a row died while they started"):
         run(cluster, board(tmp_path, 4), recipe, workers=1)
+
+
+def test_workers_that_die_together_while_they_start_are_replaced(
+    cluster: Any, tmp_path: Path
+) -> None:
+    cluster.add_node(num_cpus=3)
+    run(cluster, board(tmp_path, 6), PartRecipe(str(tmp_path), 0.1, dying=range(3)))
+    assert journaled(tmp_path) == names(6)
+
+
+def test_a_place_where_every_worker_dies_is_left_empty(cluster: Any, tmp_path: Path) -> None:
+    cluster.add_node(num_cpus=2)
+    job = board(tmp_path, 40)
+    run(cluster, job, PartRecipe(str(tmp_path), 0.5, dying=range(1, 99)), workers=2)
+    assert journaled(tmp_path) == names(40)
+    assert len(workers_of(tmp_path)) == 1
+    assert len(list(tmp_path.glob("start-*"))) == 1 + 3
+
+
+def test_a_bug_while_a_worker_starts_is_told_in_words(cluster: Any, tmp_path: Path) -> None:
+    cluster.add_node(num_cpus=1)
+    recipe = PartRecipe(str(tmp_path), bug="seven")
+    with pytest.raises(JobFailed, match=r"^a worker of the engine ray: ValueError: seven; nobody"):
+        run(cluster, board(tmp_path, 4), recipe)
+
+
+def test_what_no_worker_can_take_is_refused(cluster: Any, tmp_path: Path) -> None:
+    recipe = PartRecipe(str(tmp_path))
+    with pytest.raises(ConfigError, match=r"^ray: no worker can take such .*CPU"):
+        run(cluster, board(tmp_path, 4), recipe, resources={"CPU": 1})
+
+
+@pytest.mark.parametrize(
+    ("runtime_env", "told"),
+    [
+        ({"py_modules": ["/nowhere/x.whl"]}, r"^ray\.runtime_env: .*/nowhere/x\.whl"),
+        ({"pip": 3}, r"^ray\.address: no Ray to work with at .*: .*pip"),
+    ],
+)
+def test_a_runtime_env_that_cannot_be_made(
+    cluster: Any, tmp_path: Path, runtime_env: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(ConfigError, match=told):
+        run(cluster, board(tmp_path, 4), PartRecipe(str(tmp_path)), runtime_env=runtime_env)
 
 
 def test_a_worker_that_finds_no_place_fails_the_job(cluster: Any, tmp_path: Path) -> None:
@@ -173,8 +218,8 @@ def test_a_state_folder_that_a_node_does_not_have(cluster: Any, tmp_path: Path) 
         job.check()
 
 
-def test_an_address_where_nobody_is(tmp_path: Path) -> None:
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "127.0.0.1:99999", "ray://127.0.0.1:1"])
+def test_an_address_where_nobody_is(tmp_path: Path, address: str) -> None:
     pytest.importorskip("ray")
-    options = RayOptions(address="127.0.0.1:1")
-    with pytest.raises(ConfigError, match=r"ray\.address: no Ray to work with at 127\.0\.0\.1:1"):
-        run_on_ray(task(board(tmp_path, 3), PartRecipe(str(tmp_path))), options)
+    with pytest.raises(ConfigError, match=f"ray.address: no Ray to work with at {address}: "):
+        run_on_ray(task(board(tmp_path, 3), PartRecipe(str(tmp_path))), RayOptions(address=address))

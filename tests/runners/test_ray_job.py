@@ -5,11 +5,11 @@ the bytes that the local engine writes.
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,9 @@ from penstock.app.jobs.batch_job import BatchJob
 pytestmark = [pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore")]
 
 SLOW = """
+import os
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -33,6 +35,10 @@ from penstock import InvalidInput, Model, Rows
 
 
 class Slow(Model):
+    def load(self, context):
+        with (Path(__file__).parent / "loads").open("a") as loads:
+            loads.write(f"{os.getpid()}\\n")
+
     def predict(self, x: Rows["FP32", 4]) -> Rows["FP32"]:
         time.sleep(0.02)
         bad = np.flatnonzero(x[:, 0] < 0)
@@ -84,6 +90,26 @@ def written(output: Path) -> dict[str, bytes]:
     return {str(one.relative_to(output)): one.read_bytes() for one in files if one.is_file()}
 
 
+def loads(folder: Path) -> list[int]:
+    """How often each process but this one has loaded the model."""
+    processes = Counter((folder / "loads").read_text().split())
+    del processes[str(os.getpid())]
+    return list(processes.values())
+
+
+def started(remote: Path, parts: int) -> subprocess.Popen[bytes]:
+    """A driver of the ``job.yaml`` here that has written so many parts."""
+    command = [sys.executable, "-m", "penstock", "batch", "run", "job.yaml"]
+    driver = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    until = time.monotonic() + 90
+    while len(list(remote.glob("part-*"))) < parts:
+        if driver.poll() is not None or time.monotonic() > until:
+            driver.kill()
+            pytest.fail(driver.communicate()[0].decode())
+        time.sleep(0.1)
+    return driver
+
+
 def test_a_node_killed_in_mid_job_changes_no_byte(
     job: dict[str, Any], cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -100,11 +126,30 @@ def test_a_node_killed_in_mid_job_changes_no_byte(
     remote = in_folder(tmp_path / "ray", monkeypatch)
     there = BatchJob(**on_ray(job, cluster)).run(on_progress=kill_a_node)
     assert killed.is_set()
+    assert loads(tmp_path) == [1, 1, 1], "each actor has one copy, which it loads once"
     assert written(remote) == written(local)
     assert len(written(local)) == FILES * 10 + 1 + FILES * 2
     counts = (here.tally.rows_in, here.tally.rows_out, here.tally.rows_dead)
     assert counts == (8000, 7992, 8)
     assert (there.tally.rows_in, there.tally.rows_out, there.tally.rows_dead) == counts
+
+
+def test_a_driver_outside_the_cluster_writes_the_same_bytes(
+    job: dict[str, Any],
+    cluster: Any,
+    client_port: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    local = in_folder(tmp_path / "local", monkeypatch)
+    BatchJob(**job).run()
+    cluster.add_node(num_cpus=2)
+    remote = in_folder(tmp_path / "ray", monkeypatch)
+    address = f"ray://127.0.0.1:{client_port}"
+    report = BatchJob(**on_ray(job, cluster) | {"ray": {"address": address}}).run()
+    assert (report.engine, report.tally.rows_in) == ("ray", 8000)
+    assert written(remote) == written(local)
+    assert len(loads(tmp_path)) == 2
 
 
 def test_a_driver_that_is_killed_is_gone_on_from(
@@ -116,18 +161,23 @@ def test_a_driver_that_is_killed_is_gone_on_from(
         cluster.add_node(num_cpus=1)
     remote = in_folder(tmp_path / "ray", monkeypatch)
     Path("job.yaml").write_bytes(msgspec.yaml.encode(on_ray(job, cluster)))
-    command = [sys.executable, "-m", "penstock", "batch", "run", "job.yaml"]
-    driver = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    try:
-        until = time.monotonic() + 90
-        while len(list(remote.glob("part-*"))) < 5:
-            assert driver.poll() is None, driver.stdout.read()  # type: ignore[union-attr]
-            assert time.monotonic() < until
-            time.sleep(0.1)
-    finally:
-        os.kill(driver.pid, signal.SIGKILL)
-        driver.communicate()
+    driver = started(remote, parts=5)
+    driver.kill()
+    driver.communicate()
     assert not (remote / "_SUCCESS").exists()
     report = BatchJob(**on_ray(job, cluster)).run()
     assert report.done_before >= 4
     assert written(remote) == written(local)
+
+
+def test_sigterm_stops_the_job_in_words(
+    job: dict[str, Any], cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.add_node(num_cpus=2)
+    remote = in_folder(tmp_path / "ray", monkeypatch)
+    Path("job.yaml").write_bytes(msgspec.yaml.encode(on_ray(job, cluster)))
+    driver = started(remote, parts=3)
+    driver.terminate()
+    said = driver.communicate(timeout=60)[0].decode()
+    assert driver.returncode == 130, said
+    assert "to go on: penstock batch run job.yaml" in said

@@ -15,6 +15,11 @@ from tests.runners.runner_models import ROOT
 _PART = re.compile(r"^## (.+?)\n(.*?)(?=^## |\Z)", re.DOTALL | re.MULTILINE)
 _EXAMPLE = re.compile(r"^```python\n(.*?)^```\n(?:\n```\n(.*?)^```)?", re.DOTALL | re.MULTILINE)
 _IMPORT = re.compile(r"^(?:import|from) (\w+)", re.MULTILINE)
+SETTINGS = {
+    "PYSPARK_PYTHON": sys.executable,
+    "RAY_ADDRESS": "local",  # not whatever cluster this machine has
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -41,7 +46,7 @@ def test_an_example_prints_what_it_says(heading: str, code: str, printed: str) -
     ran = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,
-        env={**os.environ, "PYSPARK_PYTHON": sys.executable, "RAY_USAGE_STATS_ENABLED": "0"},
+        env={**os.environ, **SETTINGS},
         capture_output=True,
         text=True,
         timeout=150,

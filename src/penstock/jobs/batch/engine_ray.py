@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
+import textwrap
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,7 +22,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from penstock.core.errors import ConfigError, Internal, JobFailed
+from penstock.core.errors import ConfigError, JobFailed
+from penstock.jobs.batch.breakdown import broken
 from penstock.jobs.batch.work import Work
 from penstock.runtime.process.frame import WireError
 from penstock.runtime.process.wire_error import error_in
@@ -32,6 +36,9 @@ _LOOK_S: Final = 0.2
 _CLOSE_S: Final = 10.0
 _CALL_S: Final = 10.0
 _MAX_DEATHS_AT_START: Final = 3
+_CONNECTS: Final = 3
+_NO_CLIENT_SERVER: Final = "Starting Ray client server failed"
+_MAX_WHY_CHARS: Final = 500
 _AT_ONCE: Final = 2
 """How many splits an actor has: one that it predicts, one that it reads."""
 
@@ -40,8 +47,8 @@ class RayOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """How a job uses a cluster.
 
     Attributes:
-        address: of the cluster: ``auto``, ``HOST:PORT`` or ``ray://HOST:PORT``; "": a Ray on this
-            machine, for as long as the job runs.
+        address: of the cluster: on one of its nodes ``auto`` or ``HOST:PORT``, from outside Ray
+            Client's ``ray://HOST:PORT``; "": a Ray on this machine, for as long as the job runs.
         cpus: what each worker takes of its node's CPUs.
         gpus: what each worker takes of its node's GPUs.
         resources: what else it takes, by Ray's names.
@@ -70,7 +77,7 @@ def run_on_ray(task: EngineTask, options: RayOptions) -> None:
     Raises:
         ConfigError: Ray is not installed, nobody answers at the address, or the job cannot be sent
             to another process.
-        Internal: a bug of ours, in an actor.
+        JobFailed: a bug of ours, or of a library, in an actor.
     """
     ray = _import_ray()
     with _connected(ray, options, task.workers):
@@ -86,11 +93,14 @@ class _Died(Exception):
 
 
 class _Member:
-    """An actor, and how many more splits it can be given."""
+    """An actor, how many more splits it can be given, and how many in a row had its place before
+    it, and died while they started.
+    """
 
-    def __init__(self, actor: Any) -> None:
+    def __init__(self, actor: Any, deaths: int) -> None:
         self.actor = actor
         self.free = 0
+        self.deaths = deaths
 
 
 class _Given(NamedTuple):
@@ -108,26 +118,21 @@ class _Pool:
         ray: the library.
         task: the job.
         options: the cluster, and what an actor takes of it.
+
+    Raises:
+        ConfigError: no actor can take that, or the job cannot be sent to another process.
     """
 
     def __init__(self, ray: ModuleType, task: EngineTask, options: RayOptions) -> None:
-        from penstock.jobs.batch.ray_worker import RayWorker
-
         self._ray = ray
         self._board = task.board
         self._options = options
-        self._make = ray.remote(RayWorker).options(
-            num_cpus=options.cpus,
-            num_gpus=options.gpus,
-            resources=options.resources,
-            max_concurrency=_AT_ONCE + 1,  # and to be closed
-        )
+        self._make = _actor_class(ray, options)
         self._arguments = (_recipe(task), str(Path.cwd()), str(task.parts.state))
         self._workers = task.workers
         self._members: list[_Member] = []
         self._starting: dict[Any, _Member] = {}
         self._busy: dict[Any, _Given] = {}
-        self._deaths_at_start = 0
         self._moved_s = time.monotonic()
 
     def run(self) -> None:
@@ -155,8 +160,8 @@ class _Pool:
         for member in members:
             self._ray.kill(member.actor)
 
-    def _start(self) -> None:
-        member = _Member(self._make.remote(*self._arguments))
+    def _start(self, deaths: int = 0) -> None:
+        member = _Member(self._make.remote(*self._arguments), deaths)
         self._starting[member.actor.start.remote()] = member
 
     def _feed(self) -> None:
@@ -183,26 +188,25 @@ class _Pool:
         try:
             error = self._value(ref)
         except _Died as err:
-            self._died_at_start(str(err))
+            self._died_at_start(member.deaths + 1, str(err))
             return
         if error is None:
-            self._deaths_at_start = 0
             member.free = _AT_ONCE
             self._members.append(member)
         else:
             self._board.fail(error_in(error))
 
-    def _died_at_start(self, why: str) -> None:
-        self._deaths_at_start += 1
-        if self._deaths_at_start < _MAX_DEATHS_AT_START:
-            self._start()
-            return
-        self._board.fail(
-            JobFailed(
-                f"engine ray: {self._deaths_at_start} workers in a row died while they started; "
-                f"the last: {why}"
+    def _died_at_start(self, deaths: int, why: str) -> None:
+        """Another takes its place; where none lives there, the job goes on with those that work."""
+        if deaths < _MAX_DEATHS_AT_START:
+            self._start(deaths)
+        elif not self._members:
+            self._board.fail(
+                JobFailed(
+                    f"engine ray: {deaths} workers in a row died while they started; the last: "
+                    f"{why}"
+                )
             )
-        )
 
     def _answered(self, ref: Any) -> None:
         member, work, hands = self._busy.pop(ref)
@@ -225,15 +229,15 @@ class _Pool:
 
         Raises:
             _Died: it did not, and never will.
-            Internal: it raised what no worker should.
+            JobFailed: it raised what no worker should.
         """
         exceptions = self._ray.exceptions
         try:
             return self._ray.get(ref)
         except exceptions.RayTaskError as err:
-            raise Internal(f"engine ray: {err}") from err
+            raise broken(err.cause, "a worker of the engine ray") from err
         except exceptions.RayError as err:
-            raise _Died(str(err).partition("\n")[0]) from err
+            raise _Died(textwrap.shorten(str(err), _MAX_WHY_CHARS)) from err
 
     def _check_place(self) -> None:
         """See that a worker comes up within the time for it."""
@@ -250,6 +254,25 @@ class _Pool:
                     retryable=True,
                 )
             )
+
+
+def _actor_class(ray: ModuleType, options: RayOptions) -> Any:
+    """What actors are made of.
+
+    Raises:
+        ConfigError: no actor can take what the options say.
+    """
+    from penstock.jobs.batch.ray_worker import RayWorker
+
+    try:
+        return ray.remote(RayWorker).options(
+            num_cpus=options.cpus,
+            num_gpus=options.gpus,
+            resources=options.resources,
+            max_concurrency=_AT_ONCE + 1,  # and to be closed
+        )
+    except (TypeError, ValueError) as err:
+        raise ConfigError(f"ray: no worker can take such cpus, gpus and resources: {err}") from err
 
 
 def _recipe(task: EngineTask) -> WorkerRecipe:
@@ -283,14 +306,44 @@ def _connected(ray: ModuleType, options: RayOptions, workers: int) -> Iterator[N
         settings["runtime_env"] = options.runtime_env
     try:
         _call(options.address)
-        ray.init(**settings)
-    except (OSError, ValueError, RuntimeError) as err:
+        with _same_sigterm():
+            _init(ray, settings)
+    except ray.exceptions.RuntimeEnvSetupError as err:
+        raise ConfigError(f"ray.runtime_env: {_last_line(err)}") from err
+    except (OSError, ValueError, TypeError, RuntimeError, OverflowError) as err:
         where = options.address or "this machine"
-        raise ConfigError(f"ray.address: no Ray to work with at {where}: {err}") from err
+        raise ConfigError(
+            f"ray.address: no Ray to work with at {where}: {_last_line(err)}"
+        ) from err
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _init(ray: ModuleType, settings: Mapping[str, Any]) -> None:
+    """Connect. What Ray starts for each client sometimes fails to start, and then starts again."""
+    for left in reversed(range(_CONNECTS)):
+        try:
+            ray.init(**settings)
+        except ConnectionAbortedError as err:
+            if not left or _NO_CLIENT_SERVER not in str(err):
+                raise
+        else:
+            return
+
+
+@contextlib.contextmanager
+def _same_sigterm() -> Iterator[None]:
+    """SIGTERM does what it did before: a job's handler stops it within a batch, the one that Ray
+    puts in its place would end the process. Only the main thread has handlers.
+    """
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread() and before is not None:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _call(address: str) -> None:
@@ -311,6 +364,11 @@ def _import_ray() -> ModuleType:
         raise ConfigError("engine: ray needs Ray: pip install 'penstock[ray]'") from err
     module: ModuleType = ray
     return module
+
+
+def _last_line(error: Exception) -> str:
+    """What it says; of a traceback that it brings along, the end."""
+    return str(error).strip().rpartition("\n")[2]
 
 
 def _told(resources: Mapping[str, float]) -> str:

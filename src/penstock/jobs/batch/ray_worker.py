@@ -9,9 +9,10 @@ import socket
 import threading
 from concurrent.futures import Future
 from pathlib import Path
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 from penstock.core.errors import ConfigError, Internal, PenstockError
+from penstock.jobs.batch.breakdown import broken
 from penstock.jobs.batch.split_worker import OwnWorker, WorkerRecipe
 from penstock.jobs.batch.work import SplitOutcome, Work
 from penstock.runtime.process.frame import WireError
@@ -75,41 +76,39 @@ class RayWorker:
             )
 
     def _serve(self, worker: OwnWorker) -> None:
-        try:
+        with self._desk, contextlib.closing(worker):  # a bug goes on to the log of this process
             worker.serve(self._desk)
-        finally:  # a bug goes on to the log of this process
-            worker.close()
-            self._desk.leave()
 
 
 class _Desk:
-    """A ``Desk`` of what the driver sends."""
+    """A ``Desk`` of what the driver sends. Somebody works at it within a ``with`` statement."""
 
     def __init__(self) -> None:
         self.stop = threading.Event()
         self._given: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self._answers: dict[str, Future[Answer]] = {}
-        self._has_left = False
+        self._left: WireError | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Nobody works any more."""
+        why = broken(error).message if isinstance(error, Exception) else "its log says why"
+        self._left = error_out(Internal(f"a worker stopped in the middle of a split: {why}"))
+        self._refuse(self._left)
 
     def give(self, work: Work) -> Future[Answer]:
         """What will come of it."""
         answer = self._answers[work.id] = Future[Answer]()
         self._given.put(work)
-        if self._has_left:
-            self.leave()
+        if self._left is not None:
+            self._refuse(self._left)
         return answer
 
     def end(self) -> None:
         """No more is given."""
         self._given.put(None)
-
-    def leave(self) -> None:
-        """Nobody works any more: what is not answered is answered with an error."""
-        self._has_left = True
-        stopped = error_out(Internal("a worker stopped in the middle of a split; its log says why"))
-        with contextlib.suppress(KeyError):  # all are answered
-            while True:
-                self._answers.popitem()[1].set_result(stopped)
 
     def take(self) -> Work | None:
         """See ``Desk.take``."""
@@ -128,3 +127,8 @@ class _Desk:
     def failed(self, work: Work, error: PenstockError) -> None:
         """See ``Desk.failed``."""
         self._answers.pop(work.id).set_result(error_out(error))
+
+    def _refuse(self, error: WireError) -> None:
+        with contextlib.suppress(KeyError):  # all are answered
+            while True:
+                self._answers.popitem()[1].set_result(error)

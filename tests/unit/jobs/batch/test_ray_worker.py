@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -101,6 +103,7 @@ def test_a_bug_of_ours_leaves_nobody_waiting(started: Callable[[Puppet], RayWork
         assert isinstance(wire, WireError)
         assert wire.kind == "Internal"
         assert "stopped in the middle of a split" in wire.message
+        assert "ValueError: a bug (test_ray_worker.py:" in wire.message
     worker.close()
     assert puppet.is_closed.is_set()
 
@@ -134,3 +137,50 @@ def test_a_missing_ray_is_told_with_what_installs_it(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ConfigError, match=r"engine: ray needs Ray: pip install 'penstock\[ray\]'"):
         run_on_ray(None, RayOptions())  # type: ignore[arg-type]
+
+
+class FailingClient(ModuleType):
+    """A Ray that does not take a client the first times, and has no place for any worker."""
+
+    exceptions = SimpleNamespace(RuntimeEnvSetupError=ImportError)
+
+    def __init__(self, failures: int, why: str) -> None:
+        super().__init__("ray")
+        self.failures = failures
+        self.why = why
+        self.connects = 0
+
+    def is_initialized(self) -> bool:
+        return False
+
+    def init(self, **settings: Any) -> None:
+        self.connects += 1
+        if self.connects <= self.failures:
+            raise ConnectionAbortedError(f"a traceback:\n{self.why}")
+
+    def remote(self, kind: type) -> Any:
+        raise ValueError("connected")
+
+    def shutdown(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("failures", "why", "connects", "told"),
+    [
+        (2, "Starting Ray client server failed.", 3, "ray: .*: connected$"),
+        (3, "Starting Ray client server failed.", 3, "at ray://.*: Starting Ray client"),
+        (1, "Failed to create runtime_env", 1, "at ray://.*: Failed to create"),
+    ],
+)
+def test_a_cluster_that_fails_to_take_a_client_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch, failures: int, why: str, connects: int, told: str
+) -> None:
+    ray = FailingClient(failures, why)
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    task: Any = SimpleNamespace(workers=1, board=None)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"ray://127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(ConfigError, match=told):
+            run_on_ray(task, RayOptions(address=address))
+    assert ray.connects == connects
