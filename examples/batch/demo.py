@@ -33,9 +33,9 @@ def main() -> int:
     _stop_early(console, job)
     report = job.run()
     console.print(f"run again: {report.done_before} of them were done, the rest is done now\n")
-    console.print(Markdown((out / "_job/report.md").read_text()))
+    _show_report(console, out / "_job")
     _show_lowest(console, out)
-    console.print(f"\nthe scores: {out}; the report: {out}/_job/report.svg")
+    console.print(f"\nthe scores: {out}; the report: {out}/_job/report.md")
     tally = report.tally
     return 0 if tally.rows_in == tally.rows_out + tally.rows_dead and tally.rows_out > 0 else 1
 
@@ -52,6 +52,15 @@ def _stop_early(console: Console, job: penstock.BatchJob) -> None:
         job.run(on_progress=look, stop=stop)
     except penstock.PenstockError as err:
         console.print(f"[bold]stopped[/]: {err.message}")
+
+
+def _show_report(console: Console, folder: Path) -> None:
+    """The report, with the path of its picture, which a terminal does not show."""
+    lines = (folder / "report.md").read_text().splitlines()
+    console.print(Markdown("\n".join(line for line in lines if not line.startswith("!["))))
+    picture = folder / "report.svg"
+    if picture.exists():
+        console.print(f"\nthe job in a picture: {picture}")
 
 
 def _show_lowest(console: Console, out: Path) -> None:

@@ -71,7 +71,11 @@ def test_json_is_all_that_is_printed(tmp_path: Path) -> None:
         ("split_rows: 100", "split_row: 100", "job.yaml: $.split_row: unknown field, did you mean"),
         ("format: jsonl", "format: jsnl", "$.input.format: unknown, got text 'jsnl'; did you mean"),
         ("text: body", "txt: body", "columns.txt: the model has no input of this name, did you"),
-        ("path: models", "path: modelz", "modelz: no such file or folder; did you mean 'models'?"),
+        (
+            "path: models",
+            "path: modelz",
+            "model.path: modelz: no such file or folder; did you mean 'models'?",
+        ),
         ("keep: [id]", "keep: [idd]", "keep: the input has no one column 'idd'"),
         ("output: loud", "outputs: loud", "rename.outputs: neither an output nor a kept column"),
         ("name: shouts", "name: shouts\nschedule: daily", "expected a cron expression"),

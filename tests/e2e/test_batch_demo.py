@@ -30,3 +30,6 @@ def test_the_demo_scores_every_tweet(tmp_path: Path) -> None:
     assert "the most negative" in run.stdout
     (picture,) = tmp_path.glob("penstock-demo-*/scored/_job/report.svg")
     assert picture.read_text().lstrip().startswith("<?xml")
+    assert f"the job in a picture: {picture}\n" in run.stdout
+    assert "\N{FRAME WITH PICTURE}" not in run.stdout  # how rich shows an image of Markdown
+    assert "of earlier runs, added up" in " ".join(run.stdout.split())

@@ -12,10 +12,11 @@ import pytest
 
 from tests.interop.live import AT_ONCE, Live, eventually, run_cli
 from tests.interop.models import save_version
-from tests.unit.repository.remote.conftest import bucket, s3_endpoint, s3_environment, web
+from tests.unit.repository.remote.conftest import web
 from tests.unit.repository.remote.file_server import FileServer, Served
 
-__all__ = ["bucket", "s3_endpoint", "s3_environment", "web"]
+__all__ = ["web"]
+
 pytestmark = pytest.mark.fault
 
 

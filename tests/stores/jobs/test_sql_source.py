@@ -69,6 +69,23 @@ def test_rows_behind_the_last_key_are_further_splits(place: Place, tmp_path: Pat
     assert [split.start for split in another] == [0, 7, 14, 21]
 
 
+def test_rows_before_the_first_key_are_further_splits(place: Place, tmp_path: Path) -> None:
+    place.numbers(range(25))
+    source = place.source(state=tmp_path, table="input")
+    planned = list(source.plan())
+    source.close()
+    earlier = ", ".join(f"({number}, 'earlier', 0)" for number in range(-12, 0))
+    place.run(f"INSERT INTO input VALUES {earlier}, (-40, 'earlier', 0)")
+
+    again = place.source(state=tmp_path, table="input")
+    once = list(again.plan())
+
+    assert once[2:] == planned
+    assert [(split.start, split.stop) for split in once[:2]] == [(-40, -3), (-3, 0)]
+    assert list(again.plan()) == once
+    assert sum(read.num_rows for split in once[:2] for read in again.read(split, 100, MANY)) == 13
+
+
 def test_an_update_is_seen_by_the_version_column_alone(place: Place) -> None:
     place.numbers(range(25))
     blind = list(place.source(table="input").plan())

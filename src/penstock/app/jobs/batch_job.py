@@ -200,7 +200,7 @@ class BatchJob:
     def _do(
         self, work: _Work, on_progress: OnProgress | None, stop: threading.Event | None
     ) -> Report:
-        with contextlib.closing(open_parts(self.spec)) as parts:
+        with contextlib.closing(open_parts(self.spec, stop=stop)) as parts:
             report = work(parts, run_options(self.spec, parts), on_progress, stop)
         report = report.renamed(self.spec.rename)
         write_report(report, self.state)

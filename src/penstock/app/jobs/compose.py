@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
+from penstock.app.jobs.load_apart import load_apart
 from penstock.app.jobs.predictors import open_predictors
 from penstock.core.errors import ConfigError, JobFailed, JobInputError
 from penstock.core.signature import ModelSignature
@@ -22,7 +23,7 @@ from penstock.jobs.batch.spec_inputs import FileInput
 from penstock.jobs.batch.spec_outputs import FileOutput
 from penstock.jobs.batch.spec_tables import RedisOutput, SqlOutput
 from penstock.jobs.batch.transform import open_transform
-from penstock.jobs.predictor import ModelIdentity
+from penstock.jobs.predictor import ModelIdentity, Predictors
 from penstock.stores.store_url import without_password
 
 if TYPE_CHECKING:
@@ -34,20 +35,32 @@ _STATE_IN_OUTPUT = "_job"
 _STATE_FOLDER = Path(".penstock-jobs")
 
 
-def open_parts(spec: BatchSpec, settings: Settings | None = None) -> JobParts:
-    """Open a job. Its first copy is loaded, which tells the columns that it takes.
+def open_parts(
+    spec: BatchSpec, settings: Settings | None = None, stop: threading.Event | None = None
+) -> JobParts:
+    """Open a job. Its model is loaded, which tells the columns that it takes: with the engine
+    ``processes`` in one of them, so that a model that ends its process does not end this one.
 
     Args:
         spec: the job.
         settings: of its model, see ``open_predictors``.
+        stop: ends the wait for another process; None: nothing does.
 
     Raises:
         ConfigError: the job does not fit itself, its model or its input; a package is missing.
         JobInputError, JobOutputError: the input or the output cannot be reached.
         LoadFailed, NotReady, NotFound: the model cannot be had.
+        Cancelled: it was stopped.
 
     Concurrency: blocks; any thread but an event loop's.
     """
+    if spec.engine == "processes":
+        return _open(spec, lambda: load_apart(spec.model, settings, stop))
+    return _open(spec, lambda: open_predictors(spec.model, settings))
+
+
+def _open(spec: BatchSpec, open_model: Callable[[], Predictors]) -> JobParts:
+    """See ``open_parts``."""
     with contextlib.ExitStack() as stack:
         transform = open_transform(spec.transform)
         stack.callback(transform.close)
@@ -55,7 +68,7 @@ def open_parts(spec: BatchSpec, settings: Settings | None = None) -> JobParts:
         stack.callback(source.close)
         sink = open_sink(spec)
         stack.callback(sink.close)
-        predictors = open_predictors(spec.model, settings)
+        predictors = open_model()
         stack.callback(predictors.close)
         signature = predictors.signature
         columns = ColumnMap.resolve(signature, spec.columns)
@@ -94,8 +107,7 @@ def open_again(spec: BatchSpec, model: ModelIdentity, digest: str) -> JobParts:
         JobFailed: here it is another one.
         PenstockError: see ``open_parts``.
     """
-    pinned = msgspec.structs.replace(spec, model=spec.model.pinned(model))
-    parts = open_parts(pinned)
+    parts = _open(spec, lambda: open_predictors(spec.model.pinned(model)))
     found = parts.predictors.identity
     if found == model and parts.spec_digest == digest:
         return parts

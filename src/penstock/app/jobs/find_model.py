@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
+
+from penstock.app.jobs.named_path import named_path
 from penstock.app.model_source import ModelSource, model_source
 from penstock.app.settings import Settings
 from penstock.core.clock import Clock
@@ -42,14 +45,16 @@ def find_model(ref: ModelRef, settings: Settings, clock: Clock) -> Found:
     """
     path = ref.path or ""
     source = model_source([path], settings, settings.packages.intake(), clock)
-    model = _model(source.scan(), ref)
+    with named_path(path):
+        stored = source.scan()
+    model = _model(stored, ref)
     if model.error is not None and not model.versions:
         raise model.error
     number = _version(model, ref)
     version = next(one for one in model.versions if one.id.version == number)
     if not isinstance(version, ArtifactRef):
         raise version.error
-    return Found(version, source)
+    return Found(_with_batches(version, ref.max_batch_size), source)
 
 
 def _model(stored: Sequence[StoredModel], ref: ModelRef) -> StoredModel:
@@ -91,6 +96,23 @@ def _version(model: StoredModel, ref: ModelRef) -> int:
             f"{told}: its version_policy chooses none of its versions, {_list(there)}"
         )
     return chosen[-1]
+
+
+def _with_batches(version: ArtifactRef, max_batch_size: int | None) -> ArtifactRef:
+    """The version with a job's limit in place of its own.
+
+    Raises:
+        ConfigError: it takes no batches at all.
+    """
+    if max_batch_size is None:
+        return version
+    if version.manifest.max_batch_size == 0:
+        raise ConfigError(
+            f"model.max_batch_size: {version.id} takes no batches (max_batch_size: 0 in its "
+            "model.yaml): leave it out"
+        )
+    manifest = msgspec.structs.replace(version.manifest, max_batch_size=max_batch_size)
+    return msgspec.structs.replace(version, manifest=manifest)
 
 
 def _list(versions: Sequence[int]) -> str:

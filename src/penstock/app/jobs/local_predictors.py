@@ -27,6 +27,7 @@ from penstock.app.warm_copies import Surroundings, warm_copies
 from penstock.core.clock import Clock
 from penstock.core.errors import ConfigError, LoadFailed, NotReady, PenstockError
 from penstock.core.messages import Parameter
+from penstock.core.raised_at import raised_at
 from penstock.core.signature import ModelSignature
 from penstock.core.tensor import Tensor
 from penstock.jobs.predictor import ModelIdentity
@@ -123,7 +124,7 @@ class LocalPredictors:
         try:
             info, copies = warm_copies(alone, self._around, threading.Event())
         except LoadFailed as err:
-            raise advise(artifact, err) or err from err
+            raise _with_place(advise(artifact, err) or err) from err
         try:
             return LocalPredictor(info, copies, self._start_timeout_s)
         except ConfigError as err:
@@ -201,6 +202,19 @@ class LocalPredictor:
                 raise NotReady(
                     self._caller.id.says(f"its worker has not come back in {self._patience_s:g} s")
                 )
+
+
+def _with_place(error: LoadFailed) -> LoadFailed:
+    """With the file and the line of the model's code that raised: who runs a job can mend it."""
+    place = "" if error.culprit is None else raised_at(error.culprit)
+    if not place:
+        return error
+    return LoadFailed(
+        f"{error.message} ({place})",
+        retry_after_s=error.retry_after_s,
+        retryable=error.retryable,
+        culprit=error.culprit,
+    )
 
 
 async def _blocking(others: OtherModels, thread: LoopThread) -> BlockingClient:

@@ -24,8 +24,8 @@ class _Lying(NamedTuple, Generic[T]):
     num_bytes: int
 
 
-class _Bounded:
-    """What both queues count. Every method is called with the lock held."""
+class _Bounded(Generic[T]):
+    """What both queues do alike: count, and hand over what is ready."""
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
@@ -35,6 +35,29 @@ class _Bounded:
         self._is_closed = False
         self._is_aborted = False
         self._changed = threading.Condition()
+        self._ready: deque[_Lying[T]] = deque()
+
+    def get(self) -> T | None:
+        """The next item; None: it is closed and empty. Blocks.
+
+        Raises:
+            QueueAborted: nothing is to be taken any more.
+        """
+        with self._changed:
+            self._num_waiting += 1
+            self._changed.notify_all()
+            try:
+                while not self._ready:
+                    self._check()
+                    if self._is_closed:
+                        return None
+                    self._changed.wait()
+                self._check()
+            finally:
+                self._num_waiting -= 1
+            lying = self._ready.popleft()
+            self._add(-lying.num_bytes)
+            return lying.item
 
     def close(self) -> None:
         """Nothing more comes; what lies here can still be taken."""
@@ -47,6 +70,8 @@ class _Bounded:
         with self._changed:
             self._is_aborted = True
             self._changed.notify_all()
+
+    # what follows is called with the lock held
 
     def _fits(self, num_bytes: int) -> bool:
         return self._num_bytes + num_bytes <= self.max_bytes
@@ -61,7 +86,7 @@ class _Bounded:
             raise QueueAborted
 
 
-class ByteQueue(_Bounded, Generic[T]):
+class ByteQueue(_Bounded[T]):
     """First in, first out. Any number of threads on both sides.
 
     Args:
@@ -71,10 +96,6 @@ class ByteQueue(_Bounded, Generic[T]):
         peak_bytes: the most that ever lay in it.
     """
 
-    def __init__(self, max_bytes: int) -> None:
-        super().__init__(max_bytes)
-        self._items: deque[_Lying[T]] = deque()
-
     def put(self, item: T, num_bytes: int) -> None:
         """Put an item; blocks while there is no room.
 
@@ -83,38 +104,16 @@ class ByteQueue(_Bounded, Generic[T]):
         """
         needed = num_bytes + _ITEM_BYTES
         with self._changed:
-            while not (self._fits(needed) or (not self._items and self._num_waiting)):
+            while not (self._fits(needed) or (not self._ready and self._num_waiting)):
                 self._check()
                 self._changed.wait()
             self._check()
             lying = _Lying(item, needed if self._fits(needed) else 0)
-            self._items.append(lying)
+            self._ready.append(lying)
             self._add(lying.num_bytes)
 
-    def get(self) -> T | None:
-        """The next item; None: it is closed and empty. Blocks.
 
-        Raises:
-            QueueAborted: nothing is to be taken any more.
-        """
-        with self._changed:
-            self._num_waiting += 1
-            self._changed.notify_all()
-            try:
-                while not self._items:
-                    self._check()
-                    if self._is_closed:
-                        return None
-                    self._changed.wait()
-                self._check()
-            finally:
-                self._num_waiting -= 1
-            lying = self._items.popleft()
-            self._add(-lying.num_bytes)
-            return lying.item
-
-
-class LaneQueue(_Bounded, Generic[T]):
+class LaneQueue(_Bounded[T]):
     """Brings what comes in any order into the order of its lane. Many may put, one gets.
 
     An item that is the next of its lane is always taken in sooner or later, whatever lies here:
@@ -131,7 +130,6 @@ class LaneQueue(_Bounded, Generic[T]):
         super().__init__(max_bytes)
         self._next: dict[int, int] = {}
         self._early: dict[tuple[int, int], _Lying[T]] = {}
-        self._ready: deque[_Lying[T]] = deque()
 
     def put(self, item: T, num_bytes: int, lane: int, number: int) -> None:
         """Put an item; blocks while there is no room.
@@ -157,28 +155,6 @@ class LaneQueue(_Bounded, Generic[T]):
                 self._ready.append(first)
                 self._next[lane] = self._next.get(lane, 0) + 1
             self._add(lying.num_bytes)
-
-    def get(self) -> T | None:
-        """The next item of any lane; None: it is closed and empty. Blocks.
-
-        Raises:
-            QueueAborted: nothing is to be taken any more.
-        """
-        with self._changed:
-            self._num_waiting += 1
-            self._changed.notify_all()
-            try:
-                while not self._ready:
-                    self._check()
-                    if self._is_closed:
-                        return None
-                    self._changed.wait()
-                self._check()
-            finally:
-                self._num_waiting -= 1
-            lying = self._ready.popleft()
-            self._add(-lying.num_bytes)
-            return lying.item
 
     def forget(self, lane: int) -> None:
         """A lane is at its end."""

@@ -21,6 +21,10 @@ Mapped: TypeAlias = Mapping[str, str | Sequence[str]]
 """Input to its column, or to columns side by side."""
 
 
+_ROWS_IN_CACHE = 4096
+"""Rows that are filled together: of all at once, every column would fetch each of them anew."""
+
+
 class _BadRows(NamedTuple):
     """Rows of a batch that cannot be read, and why each; a row may be there several times."""
 
@@ -145,8 +149,10 @@ def _read_wide(one: _Input, batch: pa.RecordBatch) -> Array | _BadRows:
     if bad:
         return bad[0]
     stacked = np.empty((batch.num_rows, len(side)), dtype=one.spec.dtype.numpy)
-    for place, values in enumerate(side):
-        stacked[:, place] = values
+    for start in range(0, batch.num_rows, _ROWS_IN_CACHE):
+        rows = slice(start, start + _ROWS_IN_CACHE)
+        for place, values in enumerate(side):
+            stacked[rows, place] = values[rows]
     return stacked
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
+import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, Final
@@ -16,7 +17,7 @@ from typing import IO, Any, Final
 import msgspec
 import pyarrow as pa
 
-from penstock.core.errors import JobFailed
+from penstock.core.errors import JobFailed, ModelFailed
 from penstock.jobs.batch.durable import make_folder, put_in_place, remove, unwritable
 from penstock.jobs.batch.source import BadRow
 from penstock.jobs.predictor import ModelIdentity
@@ -36,6 +37,7 @@ class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True):
         message: what is wrong, for people.
         model: the model's name.
         version: its version.
+        place: the file and line of the model's code that raised; "": it did not, or a server's did.
         raw: the row as text: what was read of it, or its columns as JSON; cut after 64 KiB.
         raw_base64: instead of ``raw`` where it is no text.
     """
@@ -46,6 +48,7 @@ class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True):
     message: str
     model: str
     version: int
+    place: str = ""
     raw: str = ""
     raw_base64: str = ""
 
@@ -62,7 +65,7 @@ class DeadWriter:
 
     def __init__(self, state: Path, split_id: str, split: str, model: ModelIdentity) -> None:
         self._path = dead_path(state, split_id)
-        self._unfinished = self._path.with_name(self._path.name + ".tmp")
+        self._unfinished = self._path.with_name(f"{self._path.name}.{secrets.token_hex(4)}.tmp")
         self._split = split
         self._model = model
         self._file: IO[bytes] | None = None
@@ -119,6 +122,7 @@ class DeadWriter:
             message=row.error.message,
             model=self._model.name,
             version=self._model.version,
+            place=row.error.place if isinstance(row.error, ModelFailed) else "",
             raw=text,
             raw_base64=encoded,
         )
@@ -156,14 +160,23 @@ def forget_unfinished(state: Path) -> None:
 def raw_rows(batch: pa.RecordBatch, places: Iterable[int]) -> Iterator[bytes]:
     """Rows as JSON objects, cut after 64 KiB; bytes in them are base64."""
     for place in places:
-        (row,) = batch.slice(place, 1).to_pylist()
-        yield msgspec.json.encode(_plain(row), enc_hook=str)[:MAX_RAW_BYTES]
+        values = (_cut(_value(column, place)) for column in batch.columns)
+        row = dict(zip(batch.schema.names, values, strict=True))
+        yield msgspec.json.encode(row, enc_hook=str)[:MAX_RAW_BYTES]
 
 
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    """The row without what no JSON could hold, nor any 64 KiB."""
-    return {name: _cut(value) for name, value in row.items()}
+def _value(column: pa.Array, place: int) -> Any:
+    """A value as Python has it; else its bytes, or as Arrow shows it: text that is no UTF-8, a time
+    of no year that Python knows, a zone that is not known here.
+    """
+    try:
+        return column[place].as_py()
+    except (ValueError, OverflowError, LookupError):
+        one = column.slice(place, 1)
+        is_text = pa.types.is_string(one.type) or pa.types.is_large_string(one.type)
+        return one.cast(pa.large_binary())[0].as_py() if is_text else str(one)
 
 
 def _cut(value: object) -> object:
+    """Without what goes beyond 64 KiB."""
     return value[:MAX_RAW_BYTES] if isinstance(value, str | bytes) else value

@@ -55,7 +55,10 @@ def to_elements(values: pa.Array, dtype: DType) -> Array | Misfits:
             return parsed
         values = parsed
     if pa.types.is_decimal(values.type):
-        values = values.cast(pa.float64())
+        whole = _whole_decimals(values, dtype)
+        if isinstance(whole, Misfits):
+            return whole
+        values = whole
     kind = values.type
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
         raise WrongType("numbers, true or false, or text that can be parsed")
@@ -93,6 +96,18 @@ def _parse(values: pa.Array, dtype: DType) -> pa.Array | Misfits:
     return Misfits(at, [f"expected {what}, got text {one!r}" for one in shown])
 
 
+def _whole_decimals(values: pa.Array, dtype: DType) -> pa.Array | Misfits:
+    """Decimals as integers where those are asked for, exactly; else as floats."""
+    if dtype is DType.BOOL or dtype.is_float:
+        return values.cast(pa.float64())
+    kind, what = _parsed_as(dtype)
+    try:
+        return values.cast(kind)
+    except pa.ArrowInvalid:
+        at = np.array(_unparsable(values, kind, 0), dtype=np.int64)
+    return Misfits(at, [f"expected {what}, got {values[int(place)]}" for place in at])
+
+
 def _parsed_as(dtype: DType) -> tuple[pa.DataType, str]:
     if dtype is DType.BOOL:
         return pa.bool_(), "true or false"
@@ -101,18 +116,18 @@ def _parsed_as(dtype: DType) -> tuple[pa.DataType, str]:
     return (pa.uint64() if dtype is DType.UINT64 else pa.int64()), "a whole number"
 
 
-def _unparsable(texts: pa.Array, kind: pa.DataType, start: int) -> list[int]:
-    """Where texts are that cannot be cast: halves that can are not looked at further."""
+def _unparsable(values: pa.Array, kind: pa.DataType, start: int) -> list[int]:
+    """Where values are that cannot be cast: halves that can are not looked at further."""
     try:
-        texts.cast(kind)
+        values.cast(kind)
     except pa.ArrowInvalid:
-        if len(texts) == 1:
+        if len(values) == 1:
             return [start]
     else:
         return []
-    half = len(texts) // 2
-    left = _unparsable(texts[:half], kind, start)
-    return left + _unparsable(texts[half:], kind, start + half)
+    half = len(values) // 2
+    left = _unparsable(values[:half], kind, start)
+    return left + _unparsable(values[half:], kind, start + half)
 
 
 def _to_numbers(numbers: Array, dtype: DType) -> Array | Misfits:

@@ -179,7 +179,7 @@ class _Pool:
         """A worker died: what it had is given to others, and another one takes its place.
 
         Raises:
-            JobFailed: they die before they have begun.
+            JobFailed: they die before they have loaded the model.
         """
         self._workers.remove(worker)
         worker.wants = 0
@@ -189,8 +189,10 @@ class _Pool:
             self._deaths_at_start += 1
             if self._deaths_at_start >= _MAX_DEATHS_AT_START:
                 raise JobFailed(
-                    f"engine processes: {self._deaths_at_start} workers in a row died while they "
-                    f"started; the last: {why}"
+                    f"engine processes: {self._deaths_at_start} workers in a row died before they "
+                    f"had loaded the model; the last: {why}; what is done stays done: mend what "
+                    f"ends them (an exit in the model's code, a crash of a library, too little "
+                    f"memory), then run the job again"
                 )
         for work in worker.under_way.values():
             self._board.lost(work, why)

@@ -63,6 +63,8 @@ def hold(state: Path, *, patience_s: float = 10.0, clock: Clock | None = None) -
         _sign(handle, clock or SystemClock())
         yield handle
     finally:
+        with contextlib.suppress(OSError):
+            os.ftruncate(handle, 0)  # whoever looks at the lock for a moment is not taken for us
         os.close(handle)
 
 

@@ -130,9 +130,12 @@ class Journal(Ledger):
             self._num_bytes = end
         try:
             self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            os.ftruncate(self._file, self._num_bytes)
-            os.fsync(self._file)
-            sync_folder(path.parent)
+            with contextlib.ExitStack() as undo:
+                undo.callback(os.close, self._file)
+                os.ftruncate(self._file, self._num_bytes)
+                os.fsync(self._file)
+                sync_folder(path.parent)
+                undo.pop_all()
         except OSError as err:
             raise unwritable(path, err) from err
 

@@ -64,7 +64,8 @@ def _rows(axes: Any, report: Report) -> None:
 
 def _stages(axes: Any, report: Report) -> None:
     _bars(axes, report.tally.seconds, _INK)
-    axes.set_title("seconds of each stage, of all workers", loc="left")
+    whose = "all workers and runs" if report.done_before else "all workers"
+    axes.set_title(f"seconds of each stage, of {whose}", loc="left")
 
 
 def _output(axes: Any, name: str, one: Distribution) -> None:

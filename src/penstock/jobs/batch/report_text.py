@@ -28,7 +28,8 @@ def report_text(report: Report, *, is_drawn: bool) -> str:
         lines += ["## Left out", "", *_left_out(report), ""]
     lines += ["## Stages", "", "| stage | seconds |", "| --- | ---: |"]
     lines += [f"| {name} | {spent:,.2f} |" for name, spent in report.tally.seconds.items()]
-    lines += ["", "Seconds of all workers, added up; stages run side by side.", ""]
+    runs = " and of earlier runs" if report.done_before else ""
+    lines += ["", f"Seconds of all workers{runs}, added up; stages run side by side.", ""]
     for name, one in report.tally.predictions.items():
         lines += [f"## Output `{name}`", "", *_distribution(one), ""]
     return "\n".join(lines)
@@ -49,7 +50,7 @@ def _summary(report: Report) -> Iterator[str]:
         yield f"| of them done by earlier runs | {report.done_before:,} |"
     if report.num_left_out:
         yield f"| of them left out: they cannot be read | {report.num_left_out:,} |"
-    yield f"| seconds | {report.wall_s:,.1f} |"
+    yield f"| seconds of this run | {report.wall_s:,.1f} |"
     yield f"| rows/s | {report.rows_per_s:,.0f} |"
     yield f"| read, written | {show_bytes(tally.bytes_in)}, {show_bytes(tally.bytes_out)} |"
     yield f"| engine | {report.engine}, {report.workers} |"

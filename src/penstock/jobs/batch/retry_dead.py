@@ -19,6 +19,7 @@ from penstock.jobs.batch.hold import hold
 from penstock.jobs.batch.job_record import JobRecord
 from penstock.jobs.batch.journal import Journal, Redo
 from penstock.jobs.batch.options import DEFAULTS, RunOptions
+from penstock.jobs.batch.output_hold import hold_output
 from penstock.jobs.batch.parts import JobParts, Outputs
 from penstock.jobs.batch.predict_rows import RowPredictor, Rows
 from penstock.jobs.batch.progress import OnProgress
@@ -48,10 +49,10 @@ def retry_dead(
         JobFailed: the job was never run; else as for ``run_job``.
     """
     cancel = cancel or threading.Event()
-    with hold(parts.state, clock=options.clock) as handle:
+    with hold(parts.state, clock=options.clock) as handle, hold_output(parts, cancel) as check:
         journal = Journal(parts.state / JOURNAL)
         try:
-            run = JobRun(parts, options, journal, handle)
+            run = JobRun(parts, options, journal, handle, check)
             if run.record is None:
                 raise JobFailed(f"{parts.state}: no job was run here; run it first")
             lives = _Lives(parts, options, run.record, cancel)

@@ -24,6 +24,7 @@ from penstock.jobs.batch.job_record import JobRecord, write_record
 from penstock.jobs.batch.journal import Journal, Planned, Skipped
 from penstock.jobs.batch.look_process import look_in_a_process
 from penstock.jobs.batch.options import DEFAULTS, RunOptions
+from penstock.jobs.batch.output_hold import CheckHold, hold_output
 from penstock.jobs.batch.parts import JobParts
 from penstock.jobs.batch.plan import begun_with, check_output, forget_missing, missing, plan_work
 from penstock.jobs.batch.progress import OnProgress
@@ -51,16 +52,17 @@ def run_job(
         cancel: set by whomever, ends it within a batch.
 
     Raises:
-        JobFailed: it could not be brought to its end; another runner has it; its model, its spec
-            or its input is another one; too many rows are dead. What is done stays done.
+        JobFailed: it could not be brought to its end; another runner has it, or its output; its
+            model, its spec or its input is another one; too many rows are dead. What is done stays
+            done.
         Cancelled: it was cancelled.
         PenstockError: the model does not load, or a setting is wrong.
     """
-    with hold(parts.state, clock=options.clock) as handle:
+    cancel = cancel or threading.Event()
+    with hold(parts.state, clock=options.clock) as handle, hold_output(parts, cancel) as check:
         journal = Journal(parts.state / JOURNAL)
         try:
-            run = JobRun(parts, options, journal, handle)
-            return run.go_on(on_progress, cancel or threading.Event())
+            return JobRun(parts, options, journal, handle, check).go_on(on_progress, cancel)
         finally:
             journal.close()
 
@@ -73,6 +75,7 @@ class JobRun:
         options: how.
         journal: what is done.
         handle: the open file that holds it.
+        check: raises where its output is not held any more.
 
     Attributes:
         plan: every split of the input.
@@ -81,11 +84,19 @@ class JobRun:
         JobFailed: the job is another one than was begun.
     """
 
-    def __init__(self, parts: JobParts, options: RunOptions, journal: Journal, handle: int) -> None:
+    def __init__(
+        self,
+        parts: JobParts,
+        options: RunOptions,
+        journal: Journal,
+        handle: int,
+        check: CheckHold,
+    ) -> None:
         self._parts = parts
         self._options = options
         self._journal = journal
         self._handle = handle
+        self._check = check
         self.record = begun_with(parts, journal.done)
         self._model = parts.predictors.identity
         self.plan = plan_work(parts)
@@ -104,6 +115,7 @@ class JobRun:
         done_before = len(journal.done)
         self._do(missing(self.plan, journal), record, on_progress, cancel)
         tally = journal.tally()
+        self._check()
         skipped = self._finish(tally, record)
         return Report(
             name=self._options.name,
@@ -155,7 +167,7 @@ class JobRun:
         recipe = None if opens is None else WorkerRecipe(opens, settings)
         if todo:
             task = EngineTask(self._parts, settings, board, options.workers, recipe, self._handle)
-            with watched(board, on_progress, cancel):
+            with watched(board, on_progress, cancel, self._check):
                 _run(options.engine, task)
         board.check()
 

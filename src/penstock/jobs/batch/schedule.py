@@ -34,13 +34,21 @@ class Schedule(msgspec.Struct, frozen=True):
             raise ConfigError(
                 f"{source}: schedules need cronsim: pip install 'penstock[batch]'"
             ) from err
+        expected = (
+            f"{source}: expected a cron expression such as '0 2 * * *' (every night at two), "
+            f"got '{self.cron}'"
+        )
+        count = len(self.cron.split())
+        if count not in (5, 6):
+            raise ConfigError(
+                f"{expected}: 5 fields are expected (minute, hour, day of the month, month, day "
+                f"of the week; or 6, with the second first), got {count}"
+            )
         try:
             self.after(datetime(2000, 1, 1))  # noqa: DTZ001 - local, as cron's
         except (cronsim.CronSimError, StopIteration) as err:
-            raise ConfigError(
-                f"{source}: expected a cron expression such as '0 2 * * *' (every night at two), "
-                f"got '{self.cron}': {str(err).lower() or 'no day is ever like that'}"
-            ) from err
+            why = str(err).lower() or "no day is ever like that"
+            raise ConfigError(f"{expected}: {why}") from err
 
     def after(self, moment: datetime) -> datetime:
         """The first of its times after a moment."""

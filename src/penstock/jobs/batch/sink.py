@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import msgspec
@@ -99,5 +101,53 @@ class ListsParts(Protocol):
 
         Raises:
             JobOutputError: the output cannot be reached.
+        """
+        ...
+
+
+class OutputHold(Protocol):
+    """The right to be the only runner that writes to an output."""
+
+    def take(self, stop: threading.Event) -> bool:
+        """Have it; this may wait for the end of another one's.
+
+        Args:
+            stop: ends the waiting.
+
+        Returns:
+            whether it is had; not where the output has no means for it.
+
+        Raises:
+            Cancelled: it was stopped while it waited.
+            JobFailed: another runner has it; the message says who.
+            JobOutputError: the output cannot be reached.
+        """
+        ...
+
+    def check(self) -> None:
+        """See that it is still had. Any thread.
+
+        Raises:
+            JobFailed: it is not.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give it back. Never raises."""
+        ...
+
+
+@runtime_checkable
+class HoldsOutput(Protocol):
+    """What a sink has besides, where runners on other machines may write to the same output."""
+
+    def hold(self, state: Path) -> OutputHold | None:
+        """What keeps others away; None: the hold of the state folder does.
+
+        Args:
+            state: the runner's state folder, which it holds.
+
+        Raises:
+            JobOutputError: the state folder cannot be written.
         """
         ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import queue
 import threading
@@ -17,6 +18,7 @@ from penstock.jobs.batch.work import SplitOutcome, Work
 from penstock.runtime.process.frame import WireError
 from penstock.runtime.process.wire_error import error_out
 from penstock.runtime.process.worker_signals import leave_the_end_to_the_server
+from penstock.telemetry.repeated_errors import RepeatedErrors
 
 AT_ONCE = 2
 """How many splits a worker has begun and not ended: one that it predicts, one that it reads."""
@@ -87,6 +89,7 @@ def work_until_told(connection: Connection, recipe: WorkerRecipe, hold: SharedHo
         hold: kept open as long as the process lives.
     """
     leave_the_end_to_the_server()  # signals are the runner's; it tells us
+    logging.getLogger("penstock.runtime").addFilter(RepeatedErrors())  # each half fails alike
     desk = _PipeDesk(connection)
     try:
         _work(desk, recipe)

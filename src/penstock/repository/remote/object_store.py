@@ -72,7 +72,10 @@ class ObjectStore:
 
     def _find(self) -> Any:
         self._files.invalidate_cache()
-        return self._files.find(self._place, detail=True)
+        found = self._files.find(self._place, detail=True)
+        if isinstance(found, list):  # adlfs gives names alone where the address is a file
+            return {name: self._files.info(name) for name in found}
+        return found
 
 
 def open_filesystem(url: RemoteUrl, timeout_s: float) -> Any:

@@ -23,6 +23,9 @@ from penstock.repository.remote.unreachable import why_unreachable
 
 T = TypeVar("T")
 
+_GCS_REFUSES = "Forbidden: "
+"""How the text of the error begins that gcsfs makes of a 403, and tells no status."""
+
 _NO_CREDENTIALS = frozenset(
     {"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "ProfileNotFound"}
     | {"TokenRetrievalError", "DefaultCredentialsError", "ClientAuthenticationError"}
@@ -105,6 +108,8 @@ def status_of(err: BaseException) -> int | None:
     candidates = (response, getattr(response, "status_code", None))
     attributes = (getattr(err, name, None) for name in ("status_code", "status", "code"))
     found = [value for value in (*candidates, *attributes) if isinstance(value, int)]
+    if isinstance(err, OSError) and str(err).startswith(_GCS_REFUSES):
+        return 403
     return next((value for value in found if 100 <= value <= 599), None)
 
 

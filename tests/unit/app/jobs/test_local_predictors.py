@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import pickle
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
 
+from penstock.app.jobs.load_apart import load_apart
 from penstock.app.jobs.predictors import open_predictors
-from penstock.core.errors import ConfigError, LoadFailed, ModelFailed
+from penstock.core.errors import Cancelled, ConfigError, LoadFailed, ModelFailed
 from penstock.core.tensor import Tensor, object_array
 from penstock.jobs.model_ref import ModelRef
 from penstock.jobs.predictor import Predictor, Predictors
@@ -66,6 +68,16 @@ class Counts(penstock.Model):
     def predict(self, x: Rows["FP32", 2]) -> Rows["FP32", 2]:
         self.calls += 1
         return x * 0 + self.calls
+"""
+
+FAILS = """
+import penstock
+
+class Fails(penstock.Model):
+    def load(self, context):
+        raise ValueError("boom")
+    def predict(self, text: list[str]) -> list[str]:
+        return text
 """
 
 
@@ -225,6 +237,14 @@ def test_what_is_not_there_names_what_is(
     assert text in raised.value.message
 
 
+def test_a_path_that_is_not_there_is_told_with_its_field(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    with pytest.raises(ConfigError) as raised:
+        open_predictors(ModelRef(path=str(tmp_path / "modls")))
+    text = raised.value.message
+    assert text.startswith(f"model.path: {tmp_path}/modls: no such file or folder; did you mean")
+
+
 @pytest.mark.parametrize("fields", [{}, {"path": "a", "url": "grpc://h:1", "name": "m"}])
 def test_a_reference_is_a_path_or_a_url(fields: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match=r"either 'path' .* or 'url'"):
@@ -246,6 +266,35 @@ def test_the_digest_is_of_what_answers(tmp_path: Path, opened: contextlib.ExitSt
     assert digests.pop("served otherwise") == digests["plain"]
     assert len(set(digests.values())) == len(digests)
     assert all(len(digest) == 64 for digest in digests.values())
+
+
+def test_a_job_may_say_another_size_of_batches(
+    tmp_path: Path, opened: contextlib.ExitStack
+) -> None:
+    put(tmp_path, "counts", COUNTS, manifest="max_batch_size: 2\n")
+    rows = (Tensor.from_array("x", np.zeros((5, 2), np.float32)),)
+    plain, wider = open_at(opened, tmp_path), open_at(opened, tmp_path, max_batch_size=8)
+
+    def executions(of: Predictors) -> int:
+        return len(set(copy_of(opened, of).predict(rows).outputs[0].array[:, 0].tolist()))
+
+    assert (executions(plain), executions(wider)) == (3, 1)
+    assert wider.identity.digest != plain.identity.digest
+
+
+def test_a_model_without_batches_is_given_none(
+    tmp_path: Path, opened: contextlib.ExitStack
+) -> None:
+    put(tmp_path, "shout", SHOUT, manifest="max_batch_size: 0\n")
+    with pytest.raises(
+        ConfigError, match=r"max_batch_size: 'shout' version 1 takes no batches .* leave it"
+    ):
+        open_at(opened, tmp_path, max_batch_size=8)
+
+
+def test_a_server_is_not_told_its_batches() -> None:
+    with pytest.raises(ConfigError, match=r"model\.max_batch_size: a server decides that itself"):
+        open_predictors(ModelRef(url="grpc://h:1", name="m", max_batch_size=8))
 
 
 def test_a_package_answers_as_its_folder_does(tmp_path: Path, opened: contextlib.ExitStack) -> None:
@@ -277,3 +326,38 @@ def test_a_pinned_reference_is_the_same_version_elsewhere(
     again = open_predictors(pickle.loads(pickle.dumps(ref)))
     opened.callback(again.close)
     assert again.identity == first.identity
+
+
+@pytest.mark.parametrize("opens", [open_predictors, load_apart])
+def test_a_model_that_raises_while_it_loads_is_told_with_its_line(
+    tmp_path: Path, opens: Callable[[ModelRef, None], Predictors]
+) -> None:
+    put(tmp_path, "fails", FAILS)
+    told = r"loading the model raised ValueError: boom \(model\.py:6\)$"
+    with (
+        pytest.raises(LoadFailed, match=told),
+        contextlib.closing(opens(ModelRef(path=str(tmp_path)), None)) as model,
+    ):
+        assert model.signature
+
+
+def test_a_load_apart_that_is_stopped_leaves_no_process(tmp_path: Path) -> None:
+    put(tmp_path, "shout", SHOUT)
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(Cancelled, match="before it began"):
+        load_apart(ModelRef(path=str(tmp_path)), None, stop)
+    assert multiprocessing.active_children() == []
+
+
+def test_what_is_loaded_apart_predicts_here(tmp_path: Path) -> None:
+    put(tmp_path, "shout", SHOUT)
+    ref = ModelRef(path=str(tmp_path))
+    with (
+        contextlib.closing(load_apart(ref, None)) as apart,
+        contextlib.closing(open_predictors(ref)) as here,
+        contextlib.closing(apart.open()) as copy,
+    ):
+        assert (apart.identity, apart.signature) == (here.identity, here.signature)
+        (answer,) = copy.predict(texts("a")).outputs
+        assert answer.array.tolist() == [b"A"]

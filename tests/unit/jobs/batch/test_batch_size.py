@@ -38,13 +38,23 @@ def test_a_model_that_costs_by_the_batch_gets_large_ones() -> None:
     assert Model(batch_s=0.001, row_s=0.000001).best() == 8192
 
 
-def test_a_model_that_costs_by_the_row_gets_the_smallest_that_is_as_fast() -> None:
-    assert Model(batch_s=0.0, row_s=0.02).best() == 1
+def test_no_batch_takes_more_than_a_second_where_a_smaller_one_is_as_fast() -> None:
+    assert Model(batch_s=0.0, row_s=0.02).best() == 32
+    assert Model(batch_s=0.0, row_s=0.05).best() == 16
+    assert Model(batch_s=0.0, row_s=2.0).best() == 1
+
+
+def test_a_batch_takes_more_than_a_second_where_that_is_faster() -> None:
+    assert Model(batch_s=1.0, row_s=0.001).best() >= 4096
+
+
+def test_a_model_that_is_fastest_by_the_row_is_given_single_rows() -> None:
+    assert Model(batch_s=0.0, row_s=0.001, slow_beyond=1).best() == 1
 
 
 def test_batches_that_take_no_time_are_made_larger() -> None:
     assert Model(batch_s=0.0, row_s=0.000002).best() == 8192
-    assert Model(batch_s=0.0, row_s=0.00001).best() == 1024
+    assert Model(batch_s=0.0, row_s=0.00001).best() == 4096
 
 
 def test_a_model_that_is_slow_with_large_batches_gets_none() -> None:
@@ -80,6 +90,42 @@ def test_where_nothing_works_it_is_one_row() -> None:
 
 
 def test_two_doublings_without_a_gain_are_enough() -> None:
-    assert next_size({32: 100.0, 64: 101.0}, 8192) == 128
-    assert next_size({32: 100.0, 64: 101.0, 128: 101.0}, 8192) == 16
-    assert next_size({16: 50.0, 32: 100.0, 64: 101.0, 128: 101.0}, 8192) is None
+    assert next_size({32: 1000.0, 64: 1010.0}, 8192) == 128
+    assert next_size({32: 1000.0, 64: 1010.0, 128: 1010.0}, 8192) is None
+
+
+def test_smaller_sizes_are_tried_as_long_as_no_larger_one_is_faster() -> None:
+    assert next_size({32: 1010.0, 64: 1000.0, 128: 1010.0}, 8192) == 16
+    assert next_size({16: 1009.0, 32: 1010.0, 64: 1000.0, 128: 1010.0}, 8192) is None
+
+
+def test_no_size_is_tried_for_seconds_that_promises_nothing() -> None:
+    assert next_size({16: 50.0, 32: 100.0, 64: 101.0}, 8192) is None
+    assert next_size({16: 50.0, 32: 100.0, 64: 110.0}, 8192) == 128
+
+
+def test_a_machine_that_is_busy_for_a_while_does_not_decide() -> None:
+    model, busy = Model(batch_s=0.0, row_s=0.0001), iter([1.0] * 20 + [3.0] * 200 + [1.0] * 10_000)
+
+    def on_a_busy_machine(start: int, stop: int) -> PenstockError | MemoryError | None:
+        model.clock.advance(0.0001 * (stop - start) * (next(busy) - 1))
+        return model(start, stop)
+
+    rates = measure_sizes(on_a_busy_machine, 8192, 8192, model.clock)
+    assert max(rates.values()) < 1.03 * min(rates.values())
+
+
+def test_a_rate_that_is_off_by_little_does_not_make_batches_small() -> None:
+    assert best_size({16: 101.0, 32: 103.0, 64: 101.0, 128: 102.0, 256: 102.0}) == 64
+
+
+def test_a_size_that_fails_later_on_does_not_make_another_one_fast() -> None:
+    model, calls = Model(batch_s=0.001, row_s=0.0001), iter(range(10**6))
+
+    def soon_without_memory(start: int, stop: int) -> PenstockError | MemoryError | None:
+        found = model(start, stop)
+        return MemoryError() if stop - start == 32 and next(calls) > 70 else found
+
+    rates = measure_sizes(soon_without_memory, 8192, 8192, model.clock)
+    assert next(calls) > 71
+    assert max(rates.values()) < 10_000

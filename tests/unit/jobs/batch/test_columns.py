@@ -222,3 +222,11 @@ def test_two_columns_of_one_name() -> None:
     twice = pa.RecordBatch.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["text", "text"])
     with pytest.raises(JobInputError, match="more than once"):
         read(TEXT, twice)
+
+
+def test_many_rows_side_by_side_are_each_in_their_place() -> None:
+    wide = np.arange(3 * 10_001, dtype=np.float32).reshape(10_001, 3)
+    columns = {name: pa.array(wide[:, at]) for at, name in enumerate("abc")}
+    array, bad = read(WIDE, pa.record_batch(columns), x=["a", "b", "c"])
+    assert not bad
+    np.testing.assert_array_equal(array, wide)

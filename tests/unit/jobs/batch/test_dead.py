@@ -57,6 +57,15 @@ def test_a_split_without_dead_rows_has_no_file_any_more(tmp_path: Path) -> None:
     assert not dead_path(tmp_path, "s1").exists()
 
 
+def test_a_writer_thought_dead_does_not_disturb_its_successor(tmp_path: Path) -> None:
+    late, successor = writer(tmp_path), writer(tmp_path)
+    late.write([bad(1)])
+    successor.write([bad(1), bad(2)])
+    late.abort()
+    successor.commit()
+    assert [letter.row for letter in read_dead(tmp_path, "s1")] == [1, 2]
+
+
 def test_what_is_given_up_leaves_nothing(tmp_path: Path) -> None:
     one = writer(tmp_path)
     one.write([bad(1)])
@@ -81,6 +90,27 @@ def test_rows_of_any_type_are_told() -> None:
     row = {"at": datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC), "n": float("nan"), "b": b"\1"}
     (raw,) = raw_rows(pa.RecordBatch.from_pylist([row]), [0])
     assert msgspec.json.decode(raw) == {"at": "2026-01-02T00:00:00Z", "n": None, "b": "AQ=="}
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        (pa.array([b"\xff"]).view(pa.string()), {"a": "/w=="}),
+        (
+            pa.array([2**60], pa.timestamp("s")),
+            {"a": "[\n  <value out of range: 1152921504606846976>\n]"},
+        ),
+        (
+            pa.array([2**30], pa.int32()).view(pa.date32()),
+            {"a": "[\n  <value out of range: 1073741824>\n]"},
+        ),
+    ],
+)
+def test_values_that_python_has_no_place_for_are_told(
+    values: pa.Array, told: dict[str, object]
+) -> None:
+    batch = pa.RecordBatch.from_arrays([values], ["a"])
+    assert [msgspec.json.decode(raw) for raw in raw_rows(batch, [0])] == [told]
 
 
 def test_a_text_cut_within_a_character_is_still_told(tmp_path: Path) -> None:

@@ -31,6 +31,10 @@ from penstock.jobs.batch.elements import Misfits, WrongType, to_elements
         (["-9223372036854775808"], pa.string_view(), DType.INT64, [-(2**63)]),
         (["true", "0"], pa.string(), DType.BOOL, [True, False]),
         ([decimal.Decimal("1.25")], pa.decimal128(5, 2), DType.FP32, [1.25]),
+        ([decimal.Decimal(2**53 + 1)], pa.decimal128(20), DType.INT64, [2**53 + 1]),
+        ([decimal.Decimal(2**64 - 1)], pa.decimal256(40), DType.UINT64, [2**64 - 1]),
+        ([decimal.Decimal("3.0")], pa.decimal128(5, 1), DType.INT8, [3]),
+        ([decimal.Decimal(1)], pa.decimal128(5), DType.BOOL, [True]),
         (["é", ""], pa.string(), DType.BYTES, ["é".encode(), b""]),
         (["é"], pa.large_string(), DType.BYTES, ["é".encode()]),
         (["é"], pa.string_view(), DType.BYTES, ["é".encode()]),
@@ -69,6 +73,14 @@ def test_what_values_become(
         (["1", "2.0"], pa.string(), DType.INT64, [1], "a whole number, got text '2.0'"),
         (["maybe"], pa.string(), DType.BOOL, [0], "true or false"),
         (["300"], pa.string(), DType.INT8, [0], "a whole number that INT8 holds, got 300"),
+        (
+            [decimal.Decimal(text) for text in ("1.0", "1.5", "2.0")],
+            pa.decimal128(5, 1),
+            DType.INT64,
+            [1],
+            "a whole number, got 1.5",
+        ),
+        ([decimal.Decimal(2**64)], pa.decimal128(20), DType.UINT64, [0], "number, got 1844674"),
     ],
 )
 def test_values_that_do_not_fit_are_told_of(

@@ -6,12 +6,14 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from penstock.core.errors import JobFailed
 from penstock.jobs.batch.hold import hold, holder_of
+from penstock.repository.remote.file_lock import try_lock
 
 
 def test_the_second_runner_is_told_who_the_first_is(tmp_path: Path) -> None:
@@ -30,6 +32,7 @@ def test_the_second_runner_is_told_who_the_first_is(tmp_path: Path) -> None:
 
 HOLDER = """
 import sys
+import threading
 from pathlib import Path
 from penstock.jobs.batch.hold import hold
 
@@ -56,3 +59,13 @@ def test_a_killed_runner_holds_nothing(tmp_path: Path) -> None:
 
 def test_a_folder_that_nobody_has_run_in_has_no_holder(tmp_path: Path) -> None:
     assert holder_of(tmp_path) is None
+
+
+def test_a_look_at_the_lock_is_not_taken_for_the_runner_before(tmp_path: Path) -> None:
+    with hold(tmp_path):
+        pass
+    looks = try_lock(tmp_path / "lock")
+    assert looks is not None
+    threading.Timer(0.2, os.close, [looks]).start()
+    with hold(tmp_path):
+        assert holder_of(tmp_path) is not None

@@ -87,3 +87,16 @@ def test_a_full_disk_leaves_the_journal_as_it_was(
     assert list(journal.done) == ["a"]
     journal.append(done("c"))
     assert list(reopened(journal, path).done) == ["a", "c"]
+
+
+def test_a_journal_that_cannot_be_opened_leaves_no_file_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(handle: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    before = list(Path("/proc/self/fd").iterdir())
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(JobOutputError, match="cannot be written"):
+        Journal(tmp_path / "journal.jsonl")
+    assert len(list(Path("/proc/self/fd").iterdir())) == len(before)

@@ -137,7 +137,9 @@ def test_a_report_is_three_files(tmp_path: Path) -> None:
     for line in (
         "# Batch job nightly $",
         "| dead letters | 1 (10.000%) |",
+        "| seconds of this run | 2.0 |",
         "| rows/s | 5 |",
+        "Seconds of all workers and of earlier runs, added up; stages run side by side.",
         "| of them done by earlier runs | 2 |",
         "| good | 5 | 62.5% |",
         "| a\\|b $x$ <&> \x00 end | 1 | 12.5% |",
@@ -151,6 +153,13 @@ def test_a_report_is_three_files(tmp_path: Path) -> None:
     assert "output label" in words
     assert "good" in words
     assert "<&>" in words
+    assert "seconds of each stage, of all workers and runs" in words
+
+
+def test_stages_of_one_run_are_not_said_to_be_of_several(tmp_path: Path) -> None:
+    write_report(report(), tmp_path)
+    assert "Seconds of all workers, added up;" in (tmp_path / "report.md").read_text()
+    assert "and runs" not in (tmp_path / "report.svg").read_text()
 
 
 def test_what_was_left_out_is_told(tmp_path: Path) -> None:

@@ -45,3 +45,13 @@ def test_what_was_due_is_due_once() -> None:
 def test_what_is_no_time(cron: str) -> None:
     with pytest.raises(ConfigError, match=r"^job.yaml: \$.schedule: expected a cron expression"):
         Schedule(cron).check("job.yaml: $.schedule")
+
+
+@pytest.mark.parametrize(("cron", "count"), [("61 2 * *", 4), ("0 0 2 * * * *", 7), ("", 0)])
+def test_the_number_of_fields_is_told(cron: str, count: int) -> None:
+    with pytest.raises(ConfigError, match=rf"5 fields are expected \(minute, .*\), got {count}$"):
+        Schedule(cron).check("job.yaml: $.schedule")
+
+
+def test_a_second_may_come_first() -> None:
+    Schedule("30 0 2 * * *").check("job.yaml: $.schedule")

@@ -86,6 +86,45 @@ class TestS3:
         assert (root / "m/1/model.onnx").stat().st_mtime_ns != before
 
 
+@pytest.mark.parametrize(
+    ("scheme", "fixture"),
+    [("gs", "gcs_bucket"), pytest.param("az", "azure_bucket", marks=pytest.mark.slow)],
+)
+class TestOtherClouds:
+    @pytest.fixture
+    def place(self, scheme: str, fixture: str, request: pytest.FixtureRequest) -> str:
+        """The address of a repository."""
+        files = request.getfixturevalue(fixture)
+        for version in (1, 2):
+            files.pipe_file(f"{files.name}/models/digits/{version}/model.onnx", b"x" * version)
+        return f"{scheme}://{files.name}/models"
+
+    def test_a_repository_a_model_a_version_and_a_file(self, place: str, bringer: Bringer) -> None:
+        model = {"digits/1/model.onnx": b"x", "digits/2/model.onnx": b"xx"}
+        assert bringer.bring(place) == model
+        assert bringer.bring(f"{place}/digits") == model
+        assert bringer.bring(f"{place}/digits/2") == {"digits/2/model.onnx": b"xx"}
+        assert bringer.bring(f"{place}/digits/2/model.onnx") == {"model/model.onnx": b"xx"}
+
+    def test_nothing_is_there(self, place: str, bringer: Bringer) -> None:
+        with pytest.raises(LoadFailed, match=f"{place}/none: nothing is there .404."):
+            bringer.bring(f"{place}/none")
+        scheme = place.partition("://")[0]
+        with pytest.raises(LoadFailed, match=rf"{scheme}://no-such-bucket: .*there .404."):
+            bringer.bring(f"{scheme}://no-such-bucket")
+
+    def test_a_file_replaced_in_the_store_replaces_ours(
+        self, place: str, bringer: Bringer, request: pytest.FixtureRequest, fixture: str
+    ) -> None:
+        mirror, root = bringer.mirror(f"{place}/digits/1")
+        mirror.look(believe=True)
+        request.getfixturevalue(fixture).pipe_file(
+            f"{place.partition('://')[2]}/digits/1/model.onnx", b"y"
+        )
+        mirror.look(believe=True)
+        assert contents(root) == {"digits/1/model.onnx": b"y"}
+
+
 class TestS3Faults:
     """The client against a server that refuses, stalls and is busy."""
 
@@ -210,6 +249,23 @@ def test_an_object_replaced_while_it_is_read_is_not_believed(
     with pytest.raises(LoadFailed, match="cannot be fetched: ConnectionError"):
         bringer.bring("gs://bucket/m")
     assert bringer.blobs == 0
+
+
+def test_an_address_that_is_a_file_is_listed_by_name_alone_in_azure(
+    cloud: type[FakeCloud], bringer: Bringer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud().pipe("/bucket/m/model.onnx", b"x")
+    real = FakeCloud.find
+    monkeypatch.setattr(cloud, "find", lambda *args, **more: [*real(*args, **more)])
+    assert bringer.bring("az://bucket/m/model.onnx") == {"model/model.onnx": b"x"}
+
+
+def test_a_refusal_of_gcs_has_no_status(cloud: type[FakeCloud], bringer: Bringer) -> None:
+    cloud().pipe("/bucket/m/1/model.onnx", b"x")
+    cloud.refuses = OSError("Forbidden: https://storage/b/bucket SECRET")
+    with pytest.raises(LoadFailed, match=r"the store refuses \(403\).*GOOGLE_APP") as caught:
+        bringer.bring("gs://bucket/m")
+    assert not caught.value.retryable
 
 
 def test_what_a_client_says_is_not_repeated(cloud: type[FakeCloud], bringer: Bringer) -> None:

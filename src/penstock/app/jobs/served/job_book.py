@@ -8,7 +8,7 @@ from collections.abc import Callable
 import msgspec
 
 from penstock.app.jobs.served.entry import JobEntry, job_of
-from penstock.core.errors import NotFound
+from penstock.server.jobs_api.desk import no_job
 from penstock.server.share import job_subject
 from penstock.stores.control_store import Change, ControlStore, Wish
 
@@ -46,7 +46,7 @@ class JobBook:
         """
         await self.entries()
         if job_id not in self._entries:
-            raise NotFound(f"there is no job '{job_id[:64]}'")
+            raise no_job(job_id)
         return self._entries[job_id]
 
     async def add(self, entry: JobEntry) -> JobEntry | None:

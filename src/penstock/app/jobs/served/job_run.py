@@ -73,7 +73,7 @@ def _run(told: Told, settings: Settings, cancel: threading.Event, folder: Path) 
         now = (progress.splits, progress.splits_done, progress.rows, progress.rows_dead)
         write_progress(folder, JobProgress(*now))
 
-    with contextlib.closing(open_parts(spec, settings)) as parts:
+    with contextlib.closing(open_parts(spec, settings, cancel)) as parts:
         _wait_free(parts.state, cancel)
         report = run_job(parts, run_options(spec, parts), tell, cancel)
         names = _part_names(parts, folder / OUTPUT) if told.is_upload else ()

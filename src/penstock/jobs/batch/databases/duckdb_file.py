@@ -15,8 +15,9 @@ from pyarrow import types
 
 from penstock.core.errors import JobFailed
 from penstock.jobs.batch.databases import sql_text, storage
-from penstock.jobs.batch.databases.database import STAGE, KeyValue, Upsert
+from penstock.jobs.batch.databases.database import STAGE
 from penstock.jobs.batch.databases.sql_url import SqlUrl
+from penstock.jobs.batch.databases.standard_sql import TypedSql
 from penstock.jobs.batch.source import ReadRows
 
 _BATCH_ROWS = 16_384
@@ -38,12 +39,30 @@ _HINT = (
     "; one process can write a file, of which nothing is read then: use 'engine: local', two files"
 )
 
+_SQL_TYPES = {
+    pa.bool_(): "BOOLEAN",
+    pa.int16(): "SMALLINT",
+    pa.int32(): "INTEGER",
+    pa.int64(): "BIGINT",
+    pa.float32(): "REAL",
+    pa.float64(): "DOUBLE",
+    pa.string(): "VARCHAR",
+    pa.binary(): "BLOB",
+    pa.date32(): "DATE",
+    pa.time64("us"): "TIME",
+    pa.timestamp("us"): "TIMESTAMP",
+    pa.timestamp("us", "UTC"): "TIMESTAMPTZ",
+}
 
-class DuckDatabase:
+
+class DuckDatabase(TypedSql):
     """A ``Database`` in one file, which one process may write, or several read.
 
     Sessions are cursors of one connection; it is opened with the first of them.
     """
+
+    sql_types = _SQL_TYPES
+    decimal = "DECIMAL"
 
     def __init__(self, url: SqlUrl) -> None:
         self._path = url.database
@@ -63,41 +82,10 @@ class DuckDatabase:
                     self._db.execute(setting)
             return DuckSession(self._db.cursor(), self.name, self._turn)
 
-    def quote(self, name: str) -> str:
-        """See ``Database.quote``."""
-        return sql_text.quote(name)
-
-    def literal(self, value: KeyValue) -> str:
-        """See ``Database.literal``."""
-        return sql_text.literal(value)
-
-    def chosen(self, column: str, kind: pa.DataType) -> str:
-        """See ``Database.chosen``."""
-        name = sql_text.quote(column)
-        return f"CAST({name} AS VARCHAR) AS {name}" if types.is_string(kind) else name
-
-    def key(self, column: str, kind: pa.DataType) -> str:
-        """See ``Database.key``."""
-        name = sql_text.quote(column)
-        return name if types.is_integer(kind) else f"CAST({name} AS VARCHAR)"
-
     def storable(self, kind: pa.DataType) -> pa.DataType:
         """See ``Database.storable``."""
         kept = storage.storable(kind, lists=True)
         return pa.string() if types.is_decimal256(kept) else kept
-
-    def column_type(self, kind: pa.DataType, *, is_key: bool) -> str:
-        """See ``Database.column_type``."""
-        del is_key
-        if types.is_list(kind):
-            return self.column_type(kind.value_type, is_key=False) + "[]"
-        if types.is_decimal(kind):
-            return f"DECIMAL({kind.precision}, {kind.scale})"
-        return _SQL_TYPES[kind]
-
-    def upsert(self, upsert: Upsert) -> str:
-        """See ``Database.upsert``."""
-        return sql_text.upsert_on_conflict(upsert)
 
     def close(self) -> None:
         """See ``Database.close``."""
@@ -105,22 +93,6 @@ class DuckDatabase:
             db, self._db = self._db, None
             if db is not None:
                 db.close()
-
-
-_SQL_TYPES = {
-    pa.bool_(): "BOOLEAN",
-    pa.int16(): "SMALLINT",
-    pa.int32(): "INTEGER",
-    pa.int64(): "BIGINT",
-    pa.float32(): "REAL",
-    pa.float64(): "DOUBLE",
-    pa.string(): "VARCHAR",
-    pa.binary(): "BLOB",
-    pa.date32(): "DATE",
-    pa.time64("us"): "TIME",
-    pa.timestamp("us"): "TIMESTAMP",
-    pa.timestamp("us", "UTC"): "TIMESTAMPTZ",
-}
 
 
 class DuckSession:

@@ -17,13 +17,9 @@ from pyarrow import types
 from penstock.core.errors import JobFailed
 from penstock.jobs.batch.databases import sql_text, storage
 from penstock.jobs.batch.databases.bounded_calls import BoundedCalls, SilenceError
-from penstock.jobs.batch.databases.database import (
-    ANSWER_TIMEOUT_S,
-    STAGE,
-    KeyValue,
-    Upsert,
-)
+from penstock.jobs.batch.databases.database import ANSWER_TIMEOUT_S, STAGE
 from penstock.jobs.batch.databases.sql_url import SqlUrl
+from penstock.jobs.batch.databases.standard_sql import TypedSql
 from penstock.jobs.batch.source import ReadRows
 
 T = TypeVar("T")
@@ -50,63 +46,6 @@ _ENDED = re.compile("terminat|cancel|deadlock|recovery|shutting down|starting up
 _LOGIN = ("28", "3D")
 _SERVER_SAYS = re.compile(r"(?:ERROR|FATAL|PANIC): +(.+)")
 
-
-class PostgresDatabase:
-    """A ``Database`` of PostgreSQL.
-
-    Read are booleans, numbers, text, bytes, dates, times, timestamps and lists of these as what
-    they are; all else (``numeric``, ``uuid``, ``jsonb``, ranges) as the text that the database
-    makes of it, with every digit. Written are lists as arrays and what is nested as JSON text,
-    cast to the type that the column has.
-    """
-
-    def __init__(self, url: SqlUrl) -> None:
-        self._url = url
-        self.name = str(url)
-
-    def connect(self, *, read_only: bool) -> PostgresSession:
-        """See ``Database.connect``."""
-        return PostgresSession(self._url, read_only=read_only)
-
-    def quote(self, name: str) -> str:
-        """See ``Database.quote``."""
-        return sql_text.quote(name)
-
-    def literal(self, value: KeyValue) -> str:
-        """See ``Database.literal``."""
-        return sql_text.literal(value)
-
-    def chosen(self, column: str, kind: pa.DataType) -> str:
-        """See ``Database.chosen``."""
-        name = sql_text.quote(column)
-        return f"CAST({name} AS text) AS {name}" if types.is_string(kind) else name
-
-    def key(self, column: str, kind: pa.DataType) -> str:
-        """See ``Database.key``."""
-        name = sql_text.quote(column)
-        return name if types.is_integer(kind) else f"CAST({name} AS text)"
-
-    def storable(self, kind: pa.DataType) -> pa.DataType:
-        """See ``Database.storable``."""
-        return storage.storable(kind, lists=True)
-
-    def column_type(self, kind: pa.DataType, *, is_key: bool) -> str:
-        """See ``Database.column_type``."""
-        del is_key
-        if types.is_list(kind):
-            return self.column_type(kind.value_type, is_key=False) + "[]"
-        if types.is_decimal(kind):
-            return f"numeric({kind.precision}, {kind.scale})"
-        return _SQL_TYPES[kind]
-
-    def upsert(self, upsert: Upsert) -> str:
-        """See ``Database.upsert``."""
-        return sql_text.upsert_on_conflict(upsert)
-
-    def close(self) -> None:
-        """See ``Database.close``."""
-
-
 _SQL_TYPES = {
     pa.bool_(): "boolean",
     pa.int16(): "smallint",
@@ -121,6 +60,34 @@ _SQL_TYPES = {
     pa.timestamp("us"): "timestamp",
     pa.timestamp("us", "UTC"): "timestamptz",
 }
+
+
+class PostgresDatabase(TypedSql):
+    """A ``Database`` of PostgreSQL.
+
+    Read are booleans, numbers, text, bytes, dates, times, timestamps and lists of these as what
+    they are; all else (``numeric``, ``uuid``, ``jsonb``, ranges) as the text that the database
+    makes of it, with every digit. Written are lists as arrays and what is nested as JSON text,
+    cast to the type that the column has.
+    """
+
+    sql_types = _SQL_TYPES
+    decimal = "numeric"
+
+    def __init__(self, url: SqlUrl) -> None:
+        self._url = url
+        self.name = str(url)
+
+    def connect(self, *, read_only: bool) -> PostgresSession:
+        """See ``Database.connect``."""
+        return PostgresSession(self._url, read_only=read_only)
+
+    def storable(self, kind: pa.DataType) -> pa.DataType:
+        """See ``Database.storable``."""
+        return storage.storable(kind, lists=True)
+
+    def close(self) -> None:
+        """See ``Database.close``."""
 
 
 class PostgresSession:

@@ -14,9 +14,10 @@ from pyarrow import types
 
 from penstock.core.errors import JobFailed
 from penstock.jobs.batch.databases import sql_text
-from penstock.jobs.batch.databases.database import STAGE, KeyValue, Upsert
+from penstock.jobs.batch.databases.database import STAGE
 from penstock.jobs.batch.databases.row_columns import groups, to_columns
 from penstock.jobs.batch.databases.sql_url import SqlUrl
+from penstock.jobs.batch.databases.standard_sql import StandardSql
 from penstock.jobs.batch.source import ReadRows
 
 _WAIT_S = 30.0
@@ -24,7 +25,7 @@ _SAMPLE_ROWS = 1000
 _PASSING = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL)
 
 
-class SqliteDatabase:
+class SqliteDatabase(StandardSql):
     """A ``Database`` in one file.
 
     A column's type is what it is declared as: INT int64, REAL float64, CHAR and TEXT string, BLOB
@@ -40,14 +41,6 @@ class SqliteDatabase:
     def connect(self, *, read_only: bool) -> SqliteSession:
         """See ``Database.connect``. A file that is read has to be there."""
         return SqliteSession(self._path, self.name, read_only=read_only)
-
-    def quote(self, name: str) -> str:
-        """See ``Database.quote``."""
-        return sql_text.quote(name)
-
-    def literal(self, value: KeyValue) -> str:
-        """See ``Database.literal``."""
-        return sql_text.literal(value)
 
     def chosen(self, column: str, kind: pa.DataType) -> str:
         """See ``Database.chosen``."""
@@ -75,10 +68,6 @@ class SqliteDatabase:
         """See ``Database.column_type``."""
         del is_key
         return _SQL_TYPES[kind]
-
-    def upsert(self, upsert: Upsert) -> str:
-        """See ``Database.upsert``."""
-        return sql_text.upsert_on_conflict(upsert)
 
     def close(self) -> None:
         """See ``Database.close``."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from penstock.core.errors import ConfigError, JobOutputError
-from penstock.jobs.batch.sink import Receipt
+from penstock.jobs.batch.sink import OutputHold, Receipt
 from penstock.jobs.batch.sinks.encoders import ending, open_encoder
 from penstock.jobs.batch.sinks.local_folder import LocalFolder
 from penstock.jobs.batch.sinks.object_folder import ObjectFolder
@@ -21,6 +21,8 @@ SUCCESS = "_SUCCESS"
 _PART = "part-"
 GROUP_ROWS = 65_536
 GROUP_BYTES = 16 * 1024 * 1024
+_UNWRITABLE = (OSError, pa.ArrowException, ValueError, OverflowError)
+"""What encoders raise: of the file, or of a value that the format has no place for."""
 
 
 def open_file_sink(spec: FileOutput) -> FileSink:
@@ -68,6 +70,10 @@ class FileSink:
             if name.startswith(_PART):
                 yield name.removeprefix(_PART).partition(".")[0]
 
+    def hold(self, state: Path) -> OutputHold | None:
+        """See ``HoldsOutput``."""
+        return self._folder.hold(state)
+
     def begin(self) -> None:
         """See ``BatchSink``."""
         self._folder.clean(SUCCESS)
@@ -110,7 +116,7 @@ class FilePart:
         self._rows = 0
         try:
             self._encoder = open_encoder(spec, target.file, schema)
-        except (OSError, pa.ArrowException) as err:
+        except _UNWRITABLE as err:
             target.file.drop()
             target.discard()
             raise self._failed(err) from err
@@ -120,7 +126,7 @@ class FilePart:
         try:
             for group in self._groups.add(batch):
                 self._encoder.write(group)
-        except (OSError, pa.ArrowException) as err:
+        except _UNWRITABLE as err:
             raise self._failed(err) from err
         self._rows += batch.num_rows
 
@@ -131,7 +137,7 @@ class FilePart:
                 self._encoder.write(group)
             self._encoder.close()
             mtime_ns = self._target.publish()
-        except (OSError, pa.ArrowException) as err:
+        except _UNWRITABLE as err:
             raise self._failed(err) from err
         file = self._target.file
         return Receipt(self._rows, file.tell(), file.digest, mtime_ns)
@@ -143,7 +149,7 @@ class FilePart:
             self._encoder.close()
         self._target.discard()
 
-    def _failed(self, err: OSError | pa.ArrowException) -> JobOutputError:
+    def _failed(self, err: Exception) -> JobOutputError:
         if isinstance(err, OSError):
             return write_failed(self._target.place, err)
         told = str(err).partition("\n")[0]

@@ -74,6 +74,9 @@ class LocalFolder:
         except OSError as err:
             raise write_failed(str(self._path), err) from err
 
+    def hold(self, state: Path) -> None:
+        """None: the hold of ``state`` is on this file system."""
+
     def tidy(self) -> None:
         """See ``OutputFolder``."""
         shutil.rmtree(self._path / UNFINISHED, ignore_errors=True)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from penstock.core.errors import ConfigError, JobOutputError, may_pass
+from penstock.jobs.batch.patience import Patience
 from penstock.jobs.batch.sink import Receipt
 from penstock.jobs.batch.sinks.hashed_file import HashedFile
 from penstock.jobs.batch.sinks.output_folder import write_failed
+from penstock.jobs.batch.sinks.store_hold import StoreHold, owner_of
 from penstock.repository.remote.remote_fault import status_of
 from penstock.repository.remote.remote_url import parse_remote_url
 
@@ -25,12 +29,15 @@ MEMORY = "memory"
 
 _EXTRAS: Mapping[str, str] = {"s3": "s3", "gs": "gcs", "az": "azure", MEMORY: "batch"}
 _PASSING_STATUSES = (408, 425, 429)
+_PATIENCE = Patience(first_wait_s=0.5)
+"""How often a store is asked that does not do something now; its client has tried, too."""
 
 
 class ObjectFolder:
     """Collects a file on this machine's disk, then uploads it: a store shows whole objects only.
 
-    Credentials, regions and endpoints are taken where the store's own client takes them.
+    Credentials, regions and endpoints are taken where the store's own client takes them. What may
+    pass is tried again, with growing waits.
 
     Args:
         url: ``s3://bucket/path``, ``gs://bucket/path``, ``az://container/path``.
@@ -84,6 +91,10 @@ class ObjectFolder:
 
         return self._ask("", listed)
 
+    def hold(self, state: Path) -> StoreHold:
+        """See ``OutputFolder``."""
+        return StoreHold(self._url, self._place, self._files, self._ask, owner_of(state))
+
     def tidy(self) -> None:
         """See ``OutputFolder``."""
         shutil.rmtree(self._spool, ignore_errors=True)
@@ -96,24 +107,29 @@ class ObjectFolder:
         self._ask(name, lambda: self._files.put_file(str(path), f"{self._place}/{name}"))
 
     def _ask(self, name: str, work: Callable[[], T]) -> T:
-        """Do something with the store.
+        """Do something with the store, again where it may work then.
 
         Raises:
             JobOutputError: it does not work; what the client says may hold a secret, and is not
                 repeated.
         """
-        try:
-            return work()
-        except Exception as err:
-            status = status_of(err)
-            told = f"status {status}" if status else type(err).__name__
-            is_odd = not isinstance(err, OSError) and status is None
-            passes = status is not None and (status >= 500 or status in _PASSING_STATUSES)
-            raise JobOutputError(
-                f"{self._url}/{name}: the store does not do it: {told}; check that the place is "
-                "there, the credentials and their rights, and the network, then run the job again",
-                retryable=passes or is_odd or (status is None and may_pass(err)),
-            ) from err
+
+        def attempt() -> T:
+            try:
+                return work()
+            except Exception as err:
+                status = status_of(err)
+                told = f"status {status}" if status else type(err).__name__
+                is_passing = _is_passing(err, status)
+                times = f", {_PATIENCE.attempts} times" if is_passing else ""
+                raise JobOutputError(
+                    f"{self._url}/{name}: the store does not do it{times}: {told}; check that the "
+                    "place is there, the credentials and their rights, and the network, then run "
+                    "the job again",
+                    retryable=is_passing,
+                ) from err
+
+        return _PATIENCE.call(attempt, threading.Event())
 
 
 class _ObjectFile:
@@ -165,6 +181,17 @@ def _open_files(scheme: str) -> Any:
         raise ConfigError(
             f"output.path: {scheme}:// needs a package ({install}) and credentials"
         ) from err
+
+
+def _is_passing(err: Exception, status: int | None) -> bool:
+    """Whether what a store's client raised may be another time."""
+    if status is not None:
+        return status >= 500 or status in _PASSING_STATUSES
+    if "Credential" in type(err).__name__:
+        return False
+    if isinstance(err, OSError):
+        return may_pass(err) and err.errno != errno.ENOSYS
+    return True
 
 
 def _spool_folder(url: str) -> Path:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 from penstock.core.errors import JobOutputError, may_pass
-from penstock.jobs.batch.sink import Receipt
+from penstock.jobs.batch.sink import OutputHold, Receipt
 from penstock.jobs.batch.sinks.hashed_file import HashedFile
 
 
@@ -70,6 +71,10 @@ class OutputFolder(Protocol):
         Raises:
             JobOutputError: it cannot be looked at.
         """
+        ...
+
+    def hold(self, state: Path) -> OutputHold | None:
+        """See ``HoldsOutput``."""
         ...
 
     def tidy(self) -> None:

@@ -24,8 +24,10 @@ from penstock.stores.store_url import StoreUrl
 _CONNECT_TIMEOUT_S = 5.0
 _ANSWER_TIMEOUT_S = 60.0
 _COLUMN = re.compile(r"\{([^{}]+)\}")
+_BUSY = re.compile(r"\bBUSY\b")  # with a script; the library has no class for it
 _WHOLE = "_SUCCESS"
 _LOGIN = (exceptions.AuthenticationError, exceptions.NoPermissionError)
+_PASSING = (exceptions.ReadOnlyError, exceptions.TryAgainError, exceptions.ClusterDownError)
 
 
 class RedisSink:
@@ -122,7 +124,7 @@ class RedisSink:
             text = connection_fault(err) or "the connection is lost"
             raise self._error(text, retryable=True) from err
         except exceptions.RedisError as err:
-            passes = str(err).startswith(("LOADING", "BUSY", "TRYAGAIN", "CLUSTERDOWN", "READONLY"))
+            passes = isinstance(err, _PASSING) or _BUSY.search(str(err)) is not None
             raise self._error(self._masked(err), retryable=passes) from err
 
     def _masked(self, err: Exception) -> str:

@@ -31,10 +31,10 @@ class SqlSource:
     """A ``BatchSource`` of a database.
 
     The plan is asked of the database each time, by two queries for each split. With the same rows
-    it is the same plan; rows behind the last key are further splits, since the job's state folder
-    keeps where the others end. A split's fingerprint holds the columns and their types, the number
-    of its rows and, with ``version``, what that column says: rows that come, go or change make
-    another split of theirs.
+    it is the same plan; rows before the first key and behind the last one are further splits, since
+    the job's state folder keeps where the others end. A split's fingerprint holds the columns and
+    their types, the number of its rows and, with ``version``, what that column says: rows that
+    come, go or change make another split of theirs.
 
     Args:
         database: where it is.
@@ -87,6 +87,8 @@ class SqlSource:
             plan.refuse_null_keys(self._what)
             kept = KeptRanges(self._state, f"{self._digest(schema)}:{self._split_rows}")
             ranges = kept.get()
+            if ranges:
+                ranges = [*plan.below(ranges[0][0], self._split_rows), *ranges]
             for begin, end in ranges:
                 yield plan.split(self._what, self._digest(schema), begin, end)
             start = plan.first(ranges[-1][1] if ranges else None)
@@ -218,9 +220,18 @@ class _Plan(NamedTuple):
         where = "" if least is None else f"WHERE {self.key} >= {self.database.literal(least)} "
         return self._key(f"{where}ORDER BY {self.key} LIMIT 1")
 
-    def after(self, start: KeyValue, rows: int) -> KeyValue | None:
+    def below(self, limit: KeyValue, rows: int) -> Iterator[tuple[KeyValue, KeyValue]]:
+        """Where splits begin and end of rows that have come with keys below all that are known."""
+        is_below = f"{self.key} < {self.database.literal(limit)}"
+        start = self._key(f"WHERE {is_below} ORDER BY {self.key} LIMIT 1")
+        while start is not None:
+            stop = self.after(start, rows, f"{is_below} AND ")
+            yield start, limit if stop is None else stop
+            start = stop
+
+    def after(self, start: KeyValue, rows: int, where: str = "") -> KeyValue | None:
         """The key at which the split that begins at ``start`` ends; None: it is the last one."""
-        later = f"WHERE {self.key} > {self.database.literal(start)}"
+        later = f"WHERE {where}{self.key} > {self.database.literal(start)}"
         return self._key(f"{later} ORDER BY {self.key} LIMIT 1 OFFSET {rows - 1}")
 
     def split(self, what: str, digest: str, start: KeyValue, stop: KeyValue | None) -> Split:

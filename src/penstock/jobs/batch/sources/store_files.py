@@ -48,7 +48,8 @@ def find(url: str) -> list[InputFile]:
         if isinstance(err.__cause__, FileNotFoundError):
             return []
         raise
-    files = (_entry(system.unstrip_protocol(name), info) for name, info in found.items())
+    scheme = url.partition("://")[0]
+    files = (_entry(_addressed(scheme, name), info) for name, info in found.items())
     return [file for file in files if file is not None]
 
 
@@ -178,6 +179,11 @@ def _written(value: object) -> str:
     if isinstance(value, datetime):
         value = value.timestamp()
     return f"{value:.3f}" if isinstance(value, float) else str(value).strip('"')
+
+
+def _addressed(scheme: str, name: str) -> str:
+    """A file's URL, of the scheme that the job names; clients have names of their own for it."""
+    return name if "://" in name else f"{scheme}://{name}"
 
 
 def _shown(url: str) -> str:

@@ -155,12 +155,13 @@ class _Watched:
 
 
 def _grouped(rows: Iterator[Element], run_bytes: int) -> Iterator[list[Element]]:
-    """Rows in groups of at most 1024, which hold about so many bytes of text."""
+    """Rows in groups of at most 1024, which hold about so many bytes of text and attributes."""
     held: list[Element] = []
     size = 0
     for row in rows:
         held.append(row)
         size += sum(len(text) for text in row.itertext())
+        size += sum(len(value) for element in row.iter() for value in element.attrib.values())
         if len(held) == _RUN_ROWS or size >= run_bytes:
             yield held
             held, size = [], 0

@@ -202,6 +202,16 @@ def test_rows_that_a_format_cannot_hold(out: Path) -> None:
     assert names(out) == ["_tmp"]
 
 
+def test_text_that_is_no_utf8_is_the_outputs_error(out: Path) -> None:
+    batch = pa.RecordBatch.from_arrays([pa.array([b"\xff"]).view(pa.string())], ["text"])
+    part = open_file_sink(JsonLinesOutput(path=str(out))).open("s1", batch.schema)
+    told = "jsonl cannot hold these columns: 'utf-8' codec .*; cast them in the transform"
+    part.write(batch)
+    with pytest.raises(JobOutputError, match=told):
+        part.commit()
+    part.abort()
+
+
 def test_views_of_text_and_bytes(out: Path) -> None:
     schema = pa.schema([("t", pa.string_view()), ("b", pa.binary_view())])
     batch = pa.RecordBatch.from_pylist([{"t": "é", "b": b"\xff"}], schema=schema)

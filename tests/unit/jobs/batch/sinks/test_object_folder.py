@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -15,13 +14,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from penstock.core.errors import ConfigError, JobOutputError
+from penstock.jobs.batch.patience import Patience
 from penstock.jobs.batch.sink import Receipt
+from penstock.jobs.batch.sinks import object_folder
 from penstock.jobs.batch.sinks.file_sink import FileSink, open_file_sink
 from penstock.jobs.batch.sinks.object_folder import ObjectFolder
 from penstock.jobs.batch.spec_outputs import ParquetOutput
-from tests.unit.repository.remote.conftest import bucket, s3_endpoint, s3_environment
-
-__all__ = ["bucket", "s3_endpoint", "s3_environment"]
 
 ROWS = pa.RecordBatch.from_pydict({"id": list(range(1000))})
 
@@ -31,6 +29,12 @@ def spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where files are collected."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stores are asked again at once, three times in all."""
+    monkeypatch.setattr(object_folder, "_PATIENCE", Patience(attempts=3, first_wait_s=0))
 
 
 @pytest.fixture
@@ -85,8 +89,17 @@ def test_what_a_dead_writer_left_is_found(place: str, spool: Path) -> None:
     part.abort()
 
 
-def test_a_bucket(bucket: Any, spool: Path) -> None:
-    sink = parquet(f"s3://{bucket.name}/deep/out/")
+@pytest.mark.parametrize(
+    ("scheme", "fixture"),
+    [
+        ("s3", "bucket"),
+        ("gs", "gcs_bucket"),
+        pytest.param("az", "azure_bucket", marks=pytest.mark.slow),
+    ],
+)
+def test_a_bucket(scheme: str, fixture: str, spool: Path, request: pytest.FixtureRequest) -> None:
+    bucket = request.getfixturevalue(fixture)
+    sink = parquet(f"{scheme}://{bucket.name}/deep/out/")
     sink.begin()
     receipt = write(sink, "a")
     sink.finish(b"{}")
@@ -95,16 +108,28 @@ def test_a_bucket(bucket: Any, spool: Path) -> None:
     assert not sink.holds("b", receipt)
     sink.begin()
     assert [name.rpartition("/")[2] for name in bucket.find(bucket.name)] == ["part-a.parquet"]
+    assert list(sink.part_ids()) == ["a"]
     assert not list(spool.iterdir())
 
 
-def test_a_bucket_that_is_not_there(s3_environment: dict[str, str], spool: Path) -> None:
-    sink = parquet("s3://no-such-bucket/out")
+@pytest.mark.parametrize(
+    ("scheme", "fixture"),
+    [
+        ("s3", "s3_environment"),
+        ("gs", "gcs_environment"),
+        pytest.param("az", "azure_environment", marks=pytest.mark.slow),
+    ],
+)
+def test_a_bucket_that_is_not_there(
+    scheme: str, fixture: str, spool: Path, request: pytest.FixtureRequest
+) -> None:
+    request.getfixturevalue(fixture)
+    sink = parquet(f"{scheme}://no-such-bucket/out")
     sink.begin()
     part = sink.open("a", ROWS.schema)
     part.write(ROWS)
     with pytest.raises(
-        JobOutputError, match=r"s3://no-such-bucket/out/part-a\.parquet: "
+        JobOutputError, match=rf"{scheme}://no-such-bucket/out/part-a\.parquet: "
     ) as caught:
         part.commit()
     assert not caught.value.retryable
@@ -113,13 +138,23 @@ def test_a_bucket_that_is_not_there(s3_environment: dict[str, str], spool: Path)
 
 
 class FailingFiles:
-    """A store that fails each call in one way."""
+    """A store that fails each call in one way, or a few of them before it answers.
 
-    def __init__(self, error: Exception) -> None:
+    Attributes:
+        calls: how often it was asked.
+    """
+
+    def __init__(self, error: Exception, times: int = 999, well: Any = None) -> None:
         self.error = error
+        self.times = times
+        self.well = well
+        self.calls = 0
 
     def __getattr__(self, name: str) -> Any:
-        def fail(*_: Any, **__: Any) -> Any:
+        def fail(*args: Any, **more: Any) -> Any:
+            self.calls += 1
+            if self.calls > self.times:
+                return getattr(self.well, name)(*args, **more)
             raise self.error
 
         return fail
@@ -133,6 +168,10 @@ class SecretError(Exception):
         self.status_code = status
 
 
+class NoCredentialsError(Exception):
+    """As botocore raises, which finds none."""
+
+
 @pytest.mark.parametrize(
     ("error", "retryable"),
     [
@@ -140,6 +179,8 @@ class SecretError(Exception):
         (SecretError(429), True),
         (SecretError(403), False),
         (PermissionError("SECRET"), False),
+        (OSError("Forbidden: https://store/?sig=SECRET"), False),
+        (NoCredentialsError("SECRET"), False),
         (TimeoutError("SECRET"), True),
         (ConnectionResetError("SECRET"), True),
         (RuntimeError("SECRET"), True),
@@ -153,14 +194,33 @@ def test_a_store_that_fails(
     part = sink.open("b", ROWS.schema)
     folder = sink._folder
     assert isinstance(folder, ObjectFolder)
-    monkeypatch.setattr(folder, "_files", FailingFiles(error))
+    files = FailingFiles(error)
+    monkeypatch.setattr(folder, "_files", files)
     calls = (part.commit, sink.begin, lambda: sink.holds("a", receipt), lambda: sink.finish(b""))
     for call in calls:
+        files.calls = 0
         with pytest.raises(JobOutputError, match=place) as caught:
             call()
         assert caught.value.retryable is retryable
         assert "SECRET" not in caught.value.message
+        assert ("3 times" in caught.value.message) is retryable
+        assert files.calls == (3 if retryable else 1)
     part.abort()
+
+
+@pytest.mark.parametrize("error", [SecretError(503), TimeoutError(), ConnectionResetError()])
+def test_an_upload_that_fails_for_a_moment(
+    error: Exception, place: str, spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink = parquet(place)
+    folder = sink._folder
+    assert isinstance(folder, ObjectFolder)
+    files = FailingFiles(error, 2, folder._files)
+    monkeypatch.setattr(folder, "_files", files)
+    receipt = write(sink, "a")
+    assert files.calls == 3
+    assert sink.holds("a", receipt)
+    assert not [path for path in spool.rglob("*") if path.is_file()]
 
 
 def test_a_folder_of_somebody_else_is_not_used(place: str, spool: Path) -> None:
@@ -190,7 +250,9 @@ def test_urls_that_are_no_place(url: str, told: str) -> None:
 
 
 def test_a_store_whose_package_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    no_module: Any = None
-    monkeypatch.setitem(sys.modules, "gcsfs", no_module)
+    def missing(_: str) -> None:
+        raise ImportError("No module named gcsfs")
+
+    monkeypatch.setattr(fsspec, "get_filesystem_class", missing)
     with pytest.raises(ConfigError, match=r"pip install 'penstock\[gcs\]'"):
         parquet("gs://bucket/out")

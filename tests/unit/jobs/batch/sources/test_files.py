@@ -21,11 +21,8 @@ from penstock.jobs.batch.sources import store_files
 from penstock.jobs.batch.sources.files import Files
 from penstock.jobs.batch.sources.input_file import why_unreadable
 from penstock.jobs.batch.spec_inputs import CsvInput, JsonLinesInput, TextInput
-from tests.unit.repository.remote.conftest import bucket, s3_endpoint, s3_environment
 
 from .reading import opened, read_all, read_splits
-
-__all__ = ["bucket", "s3_endpoint", "s3_environment"]
 
 
 def names(*paths: object) -> list[str]:
@@ -261,6 +258,19 @@ class TestEncodings:
 
 
 class TestStores:
+    def test_files_are_named_by_the_scheme_that_the_job_says(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        memory = fsspec.filesystem("memory")
+        memory.pipe("/named/a.csv", b"a\n1\n")
+        monkeypatch.setattr(type(memory), "unstrip_protocol", lambda _, name: f"abfs://{name}")
+        try:
+            assert [file.source for file in store_files.find("memory://named")] == [
+                "memory:///named/a.csv"
+            ]
+        finally:
+            memory.rm("/named", recursive=True)
+
     def test_a_store_that_fsspec_knows(self) -> None:
         memory = fsspec.filesystem("memory")
         memory.pipe({"/in/b.csv": b"a\n2\n", "/in/a.csv": b"a\n1\n", "/in/_SUCCESS": b"{}"})

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from penstock.core.errors import ConfigError, JobInputError
+from penstock.jobs.batch.sources.xml_source import XmlSource
 from penstock.jobs.batch.spec_inputs import XmlInput
 
 from .reading import opened, read_all
@@ -112,6 +113,16 @@ def test_many_rows_are_read_in_little_memory(tmp_path: Path) -> None:
     tracemalloc.stop()
     assert rows == 50_000
     assert peak < 8_000_000
+
+
+def test_long_attributes_count_as_text_does(tmp_path: Path) -> None:
+    rows = "".join(f'<row body="{"x" * 4000}"/>' for _ in range(200))
+    source = opened(XmlInput(path=write(tmp_path, f"<rows>{rows}</rows>"), row="row"))
+    (split,) = source.plan()
+    assert isinstance(source, XmlSource)
+    with Path(split.source).open("rb") as file:
+        runs = list(source._runs(file, split, source.schema(), 40_000))
+    assert [run.num_rows for run in runs] == [10] * 20
 
 
 def test_a_type_of_a_column_that_is_not_told() -> None:
