@@ -77,6 +77,7 @@ class BatchWorkload:
         loop = f"the model in a loop over arrays in memory, {batch} rows a batch"
         files = f"pyarrow reads 65,536 rows, the model in batches of {batch}, pyarrow writes them"
         job = f"a job from Parquet to Parquet, batch size auto, splits of {split:,} rows"
+        job += ", max_batch_size 512" if self._data == "tweets" else ""
         ray = f"read_parquet, map_batches with an actor each, {batch} rows a batch, write_parquet"
         spark = f"local[{cores}], {batch} rows an Arrow batch"
         arms = [

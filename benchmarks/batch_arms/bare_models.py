@@ -13,7 +13,7 @@ import numpy as np
 import onnxruntime
 
 LABELS = np.array(["negative", "neutral", "positive"], dtype=object)
-ROWS_PER_RUN = 4
+ROWS_PER_RUN = 8
 
 
 def _session(path: Path, level: str) -> onnxruntime.InferenceSession:
@@ -38,7 +38,9 @@ class TweetModel:
         sys.path.insert(0, folder)
         from language import refusal_as_read, refusal_as_written
         from normalise import normalise
+        from runs import runs_of_like_length
 
+        self._cut = runs_of_like_length
         self._rules = (refusal_as_written, normalise, refusal_as_read)
         self._tokenizer = Tokenizer.from_file(f"{folder}/tokenizer.json")
         self._session = _session(Path(folder) / "model.onnx", "ORT_ENABLE_BASIC")
@@ -46,10 +48,8 @@ class TweetModel:
     def __call__(self, texts: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return labels (text) and scores, FP32 [rows, 3]; ValueError when one is refused."""
         found = [one.ids for one in self._tokenizer.encode_batch_fast(self._read(texts))]
-        order = sorted(range(len(found)), key=lambda at: len(found[at]))
         logits = np.empty((len(found), 3), np.float32)
-        for start in range(0, len(order), ROWS_PER_RUN):
-            chosen = order[start : start + ROWS_PER_RUN]
+        for chosen in self._cut([len(ids) for ids in found], ROWS_PER_RUN):
             ids = np.zeros((len(chosen), max(len(found[at]) for at in chosen)), np.int64)
             for row, at in enumerate(chosen):
                 ids[row, : len(found[at])] = found[at]

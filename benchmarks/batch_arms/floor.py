@@ -6,8 +6,6 @@ share and loops over it. "files": one loop reads a batch with pyarrow, runs the 
 
 from __future__ import annotations
 
-import multiprocessing
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from bare_models import MODELS
 from plan import Plan, asked
+from side_by_side import side_by_side
 from timing import tell
 
 
@@ -46,31 +45,7 @@ def work(plan: Plan, number: int, barrier: Any, report: Any) -> None:
 
 def in_memory(plan: Plan) -> tuple[float, float]:
     """Run all workers side by side; return when the first began and the last ended."""
-    found: list[tuple[float, float]] = []
-    if plan.kind == "threads":
-        barrier = threading.Barrier(plan.workers)
-        runs = [
-            threading.Thread(target=work, args=(plan, number, barrier, found.append))
-            for number in range(plan.workers)
-        ]
-        for run in runs:
-            run.start()
-        for run in runs:
-            run.join()
-    else:
-        spawn = multiprocessing.get_context("spawn")
-        queue, shared = spawn.SimpleQueue(), spawn.Barrier(plan.workers)
-        processes = [
-            spawn.Process(target=work, args=(plan, number, shared, queue.put))
-            for number in range(plan.workers)
-        ]
-        for process in processes:
-            process.start()
-        for process in processes:
-            process.join()
-        found = [queue.get() for process in processes if process.exitcode == 0]
-    if len(found) < plan.workers:
-        raise RuntimeError(f"{plan.workers - len(found)} of {plan.workers} workers failed")
+    found = side_by_side(plan, work)
     return min(begun for begun, _ in found), max(ended for _, ended in found)
 
 

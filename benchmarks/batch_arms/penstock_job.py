@@ -16,10 +16,11 @@ def run(plan: Plan) -> None:
     """Run the job; it has begun when its batch size is found and its other workers start."""
     model = Path(plan.model)
     inputs = {} if plan.data == "tweets" else {"x": plan.columns}
+    limit = {"max_batch_size": 512} if plan.data == "tweets" else {}
     job = penstock.BatchJob(
         name=plan.data,
         input={"format": "parquet", "path": f"{plan.input}/*.parquet"},
-        model={"path": str(model.parent)},
+        model={"path": str(model.parent), **limit},
         columns=inputs,
         keep=["id"],
         output={"format": "parquet", "path": plan.output},

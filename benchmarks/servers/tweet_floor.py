@@ -8,18 +8,18 @@ tweets were normalised before it. With `seconds` 0 the scores of all tweets are 
 """
 
 import json
-import multiprocessing
 import os
 import sys
-import threading
 import time
 from pathlib import Path
 from typing import NamedTuple
 
 os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the workers fill the cores
+sys.path.insert(0, str(Path(__file__).parents[1] / "batch_arms"))
 
 import numpy as np
 import onnxruntime
+from side_by_side import side_by_side
 from tokenizers import Tokenizer
 
 
@@ -121,31 +121,7 @@ def measure(plan: Plan) -> dict[str, float]:
 
     Raises RuntimeError when a worker failed; its own message is on standard error.
     """
-    found: list[tuple[int, float]] = []
-    if plan.kind == "threads":
-        barrier = threading.Barrier(plan.workers)
-        runs = [
-            threading.Thread(target=work, args=(plan, number, barrier, found.append))
-            for number in range(plan.workers)
-        ]
-        for run in runs:
-            run.start()
-        for run in runs:
-            run.join()
-    else:
-        spawn = multiprocessing.get_context("spawn")
-        queue, barrier = spawn.SimpleQueue(), spawn.Barrier(plan.workers)
-        processes = [
-            spawn.Process(target=work, args=(plan, number, barrier, queue.put))
-            for number in range(plan.workers)
-        ]
-        for process in processes:
-            process.start()
-        for process in processes:
-            process.join()
-        found = [queue.get() for process in processes if process.exitcode == 0]
-    if len(found) < plan.workers:
-        raise RuntimeError(f"{plan.workers - len(found)} of {plan.workers} workers failed")
+    found = side_by_side(plan, work)
     return {"tweets_s": sum(done / took_s for done, took_s in found)}
 
 
