@@ -43,7 +43,7 @@ packages:
 	tools/debian_packages.sh redis-server postgresql mariadb-server nats-server rabbitmq-server chromium libnghttp2-14
 
 test: $(STAMP) packages  ## all tests but the slow ones; installs the servers they need, and chromium, where missing
-	$(BIN)/python -m pytest -rR -m "not slow" -n 3 --dist loadfile --ignore tests/runners
+	$(BIN)/python -m pytest -rfER -m "not slow" -n 3 --dist loadfile --ignore tests/runners
 
 $(FRAMEWORKS)/.stamp: pyproject.toml constraints.txt constraints-frameworks.txt
 	test -x $(FRAMEWORKS)/bin/python || $(PYTHON) -m venv $(FRAMEWORKS)
@@ -74,7 +74,8 @@ test-runners: $(RUNNERS)/.stamp $(AIRFLOW)/.stamp  ## batch jobs on Ray, and the
 	$(RUNNERS)/bin/python -m pytest tests/runners
 	$(AIRFLOW)/bin/python -m pytest tests/runners/test_airflow.py
 
-test-slow: $(STAMP)  ## the tests that take minutes
+test-slow: $(STAMP) packages  ## the tests that take minutes; installs npm, too, for a stand-in of Azure
+	tools/debian_packages.sh npm
 	$(BIN)/python -m pytest -m slow --ignore tests/runners
 
 lint: $(STAMP)  ## style, import contracts, spelling, sizes, documentation, generated code
@@ -113,6 +114,12 @@ bench: $(STAMP)  ## all arms side by side: needs the peers' environments, takes 
 	$(FRAMEWORKS)/bin/python -m benchmarks.runtimes
 	$(BIN)/python -m benchmarks.venvs export tutorial
 	$(BIN)/python -m benchmarks.tweet
+	$(BIN)/python -m benchmarks.tweet_sweep
+	$(BIN)/python -m benchmarks.venvs batch_peers faststream
+	$(BIN)/python -m benchmarks.batch --rounds 2 --texts 40000 --rows 10000000
+	$(BIN)/python -m benchmarks.batch --memory 20
+	$(BIN)/python -m benchmarks.streams
+	$(BIN)/python -m benchmarks.jobs_beside
 	$(BIN)/python -m benchmarks.memory
 
 docs: $(STAMP)  ## renew the generated tables, then check every page
