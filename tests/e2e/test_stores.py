@@ -43,10 +43,14 @@ class Store(NamedTuple):
     files: Any
     environment: dict[str, str]
 
+    def names(self) -> list[str]:
+        """The files of the output, also while a job writes there."""
+        return [path.rpartition("/")[2] for path in self.files.find(f"{self.files.name}/out")]
+
     def parts(self) -> dict[str, bytes]:
         """The files of the output: name to bytes."""
-        found = self.files.find(f"{self.files.name}/out")
-        return {path.rpartition("/")[2]: self.files.cat_file(path) for path in found}
+        folder = f"{self.files.name}/out"
+        return {name: self.files.cat_file(f"{folder}/{name}") for name in self.names()}
 
     def run(self, job: Path) -> subprocess.Popen[str]:
         """Begin a run of the job."""
@@ -96,12 +100,12 @@ def test_a_job_that_was_killed_comes_to_the_same_end(store: Store, tmp_path: Pat
 
     job.write_text(JOB.format(url=store.url, state="killed"))
     victim = store.run(job)
-    while not any(name.startswith("part-") for name in store.parts()):
+    while not any(name.startswith("part-") for name in store.names()):
         assert victim.poll() is None
         time.sleep(0.05)
     victim.kill()
     victim.communicate()
-    left = store.parts()
+    left = store.names()
     assert any(name.isdigit() for name in left)  # its hold
     assert len(left) < len(whole)
     told = finish(store.run(job))

@@ -43,7 +43,8 @@ def require_binary(name: str) -> str:
 
 
 class PostgresServer:
-    """One server process with its children; logins need no password, but user ``told`` does.
+    """One server process with its children; logins need no password, but those of
+    ``told`` and ``jobs_user`` do.
 
     Attributes:
         port: where it listens.
@@ -74,7 +75,7 @@ class PostgresServer:
             command, check=True, stdout=subprocess.DEVNULL, user=self._user, cwd=self.folder
         )
         (self._data / "pg_hba.conf").write_text(
-            "host all told 127.0.0.1/32 scram-sha-256\n"
+            "host all told,jobs_user 127.0.0.1/32 scram-sha-256\n"
             "host all all 127.0.0.1/32 trust\n"
             "local all all trust\n"
         )

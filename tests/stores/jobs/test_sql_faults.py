@@ -65,12 +65,12 @@ def server(request: pytest.FixtureRequest) -> Iterator[Breakable]:
 def _postgres(server: PostgresServer) -> Breakable:
     place = empty_postgres(server)
     with suppress(Exception):
-        place.run("DROP OWNED BY told", "DROP ROLE told")
+        place.run("DROP OWNED BY jobs_user", "DROP ROLE jobs_user")
     place.run(
-        "CREATE ROLE told LOGIN PASSWORD 's3cr3t/word'",
-        "GRANT ALL ON SCHEMA jobs TO told",
-        "GRANT TEMPORARY ON DATABASE postgres TO told",
-        "ALTER DEFAULT PRIVILEGES IN SCHEMA jobs GRANT ALL ON TABLES TO told",
+        "CREATE ROLE jobs_user LOGIN PASSWORD 's3cr3t/word'",
+        "GRANT ALL ON SCHEMA jobs TO jobs_user",
+        "GRANT TEMPORARY ON DATABASE postgres TO jobs_user",
+        "ALTER DEFAULT PRIVILEGES IN SCHEMA jobs GRANT ALL ON TABLES TO jobs_user",
     )
     return Breakable(
         place,
@@ -78,25 +78,25 @@ def _postgres(server: PostgresServer) -> Breakable:
         server.start,
         server.pause,
         server.resume,
-        place.url.replace("penstock@", "told:s3cr3t%2Fword@"),
-        "ALTER ROLE told PASSWORD 'another'",
-        ("REVOKE ALL ON ALL TABLES IN SCHEMA jobs FROM told",),
+        place.url.replace("penstock@", "jobs_user:s3cr3t%2Fword@"),
+        "ALTER ROLE jobs_user PASSWORD 'another'",
+        ("REVOKE ALL ON ALL TABLES IN SCHEMA jobs FROM jobs_user",),
     )
 
 
 def _mariadb(server: MariaDbServer) -> Breakable:
     place = empty_mariadb(server)
-    server.run("CREATE OR REPLACE USER told IDENTIFIED BY 's3cr3t/word'")
-    server.run("GRANT ALL ON jobs.* TO told")
+    server.run("CREATE OR REPLACE USER jobs_user IDENTIFIED BY 's3cr3t/word'")
+    server.run("GRANT ALL ON jobs.* TO jobs_user")
     return Breakable(
         place,
         server.kill,
         server.start,
         server.pause,
         server.resume,
-        place.url.replace("penstock:", "told:"),
-        "SET PASSWORD FOR told = PASSWORD('another')",
-        ("REVOKE ALL ON jobs.* FROM told",),
+        place.url.replace("penstock:", "jobs_user:"),
+        "SET PASSWORD FOR jobs_user = PASSWORD('another')",
+        ("REVOKE ALL ON jobs.* FROM jobs_user",),
     )
 
 
