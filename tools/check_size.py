@@ -98,6 +98,7 @@ BROAD: Mapping[str, tuple[int, str]] = {
     "src/penstock/jobs/batch/pipeline.py": (2, "what breaks a job is told, with the split's name"),
     "src/penstock/jobs/batch/look_process.py": (1, "a bug of ours is told by the runner"),
     "src/penstock/jobs/batch/worker_process.py": (1, "a bug of ours is told by the runner"),
+    "src/penstock/jobs/stream/kafka_thread.py": (1, "raises it where it is waited for"),
     "src/penstock/jobs/batch/databases/bounded_calls.py": (1, "raises it where it is waited for"),
     "src/penstock/jobs/batch/sources/store_files.py": (1, "a store's client raises what it likes"),
     "src/penstock/jobs/batch/sinks/object_folder.py": (1, "a store's client raises what it likes"),

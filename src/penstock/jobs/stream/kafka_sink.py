@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from penstock.core.errors import StreamError
 from penstock.jobs.stream.kafka_client import address_of, kafka_fault, made, producer_settings
+from penstock.jobs.stream.kafka_thread import KafkaThread
 from penstock.jobs.stream.record import Produced
 from penstock.jobs.stream.spec_brokers import KafkaOutput
-
-T = TypeVar("T")
 
 ANSWER_S: Final = 10.0
 """How long the brokers may take to answer where no other time is set."""
@@ -42,7 +39,7 @@ class KafkaSink:
         self._spec = spec
         self._settings = producer_settings(spec)
         self._address = address_of(spec)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="kafka-sink")
+        self._thread = KafkaThread("kafka-sink")
         self._producer: Any = None
         self._undelivered: list[KafkaError] = []
         self._heard: list[KafkaError] = []
@@ -53,7 +50,7 @@ class KafkaSink:
         Raises:
             StreamError: the brokers cannot be reached or refuse, or the topic is not there.
         """
-        await self._on_thread(self._connect)
+        await self._thread.call(self._connect)
 
     def _connect(self) -> None:
         self._heard.clear()
@@ -75,7 +72,7 @@ class KafkaSink:
         Raises:
             StreamError: not all are.
         """
-        await self._on_thread(self._send, results)
+        await self._thread.call(self._send, results)
 
     def _send(self, results: Sequence[Produced]) -> None:
         if self._producer is None:
@@ -111,18 +108,17 @@ class KafkaSink:
 
     async def close(self) -> None:
         """Leave."""
+        await self._thread.end(self._leave)
+
+    def _leave(self) -> None:
         producer, self._producer = self._producer, None
         if producer is not None:
-            await self._on_thread(producer.flush, ANSWER_S)
-        self._thread.shutdown(wait=False)
+            producer.flush(ANSWER_S)
 
     def _worst(self, errors: Sequence[KafkaError]) -> StreamError:
         """The first that will not pass; else the first."""
         faults = [kafka_fault(error, self._address, self._spec.topic) for error in errors]
         return next((fault for fault in faults if not fault.retryable), faults[0])
-
-    async def _on_thread(self, work: Callable[..., T], *args: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
 
 
 _LATE: Final = KafkaError(KafkaError._TIMED_OUT, "the brokers did not store all in time")

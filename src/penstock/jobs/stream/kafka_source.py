@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import itertools
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from msgspec.structs import replace
@@ -29,11 +27,10 @@ from penstock.jobs.stream.kafka_member import KafkaMember
 from penstock.jobs.stream.kafka_messages import commit_now, partitions_of, place_of, record_of
 from penstock.jobs.stream.kafka_progress import KafkaProgress, Place
 from penstock.jobs.stream.kafka_standing import KafkaStanding, Reached
+from penstock.jobs.stream.kafka_thread import KafkaThread
 from penstock.jobs.stream.record import Record
 from penstock.jobs.stream.source import Lag, OnRevoked
 from penstock.jobs.stream.spec_brokers import KafkaInput
-
-T = TypeVar("T")
 
 _PAUSE_AFTER_S: Final = 0.3
 """Full for less than that: nothing is paused, as it would throw away what was fetched ahead."""
@@ -69,7 +66,7 @@ class KafkaSource:
         self._address = address_of(spec)
         self._name = ",".join(spec.topics)
         self._commits = commits
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="kafka-source")
+        self._thread = KafkaThread("kafka-source")
         self._progress = KafkaProgress()
         self._fetched: deque[Record] = deque()
         self._released: deque[Record] = deque()
@@ -94,7 +91,7 @@ class KafkaSource:
         """
         self._loop = asyncio.get_running_loop()
         self._on_revoked = on_revoked
-        await self._on_thread(self._join)
+        await self._thread.call(self._join)
 
     def _join(self) -> None:
         if self._consumer is not None:
@@ -128,7 +125,7 @@ class KafkaSource:
             return ()
         self._full_since = None
         if not self._fetched and not self._released:
-            await self._on_thread(self._fetch, max_records, timeout_s)
+            await self._thread.call(self._fetch, max_records, timeout_s)
             self._raise_fault()
         return self._take(max_records)
 
@@ -137,7 +134,7 @@ class KafkaSource:
         if time.monotonic() - self._full_since < _PAUSE_AFTER_S:
             await asyncio.sleep(min(timeout_s, _PAUSE_AFTER_S))
         else:
-            await self._on_thread(self._pause_and_poll, timeout_s)
+            await self._thread.call(self._pause_and_poll, timeout_s)
 
     def _take(self, max_records: int) -> list[Record]:
         taken: list[Record] = []
@@ -330,9 +327,8 @@ class KafkaSource:
         """
         next_offset, ends = self._progress.next_offset, self._ends
         reached = {at: Reached(next_offset(at), ends.get(at)) for at in tuple(self._turns)}
-        ask = functools.partial(self._standing.waiting, reached)
         try:
-            waiting = await on_daemon_thread(ask, "kafka-lag")
+            waiting = await on_daemon_thread(lambda: self._standing.waiting(reached), "kafka-lag")
         except KafkaException as err:
             raise self._translated(err.args[0]) from err
         return Lag(waiting, min(self._progress.oldest_ms(), default=None) if waiting else None)
@@ -340,21 +336,28 @@ class KafkaSource:
     async def close(self) -> None:
         """Commit what is settled, and leave."""
         try:
-            if self._consumer is not None:
+            try:
                 await self._settle_down()
+            finally:
                 self._is_leaving.set()
-                await self._on_thread(self._consumer.close)
-                await self._on_thread(self._standing.close)
+                await self._thread.end(self._leave)
         except (KafkaException, RuntimeError) as err:
             log.warning("%s: left without a word: %s", self._name, err)
-        self._thread.shutdown(wait=False)
+
+    def _leave(self) -> None:
+        try:
+            if self._consumer is not None:
+                self._consumer.close()
+        finally:
+            self._consumer = None
+            self._standing.close()
 
     async def _settle_down(self) -> None:
         """Commit what is settled; again where the group changes, as it does when several leave."""
         self._fault, give_up = None, time.monotonic() + _ANSWER_S
         while self._commits and self._progress.unstored() and self._fault is None:
             self._commit()
-            await self._on_thread(self._pause_and_poll, _LOOK_S)
+            await self._thread.call(self._pause_and_poll, _LOOK_S)
             if time.monotonic() > give_up:
                 log.warning("%s: not all could be committed, the rest comes again", self._name)
                 return
@@ -378,9 +381,6 @@ class KafkaSource:
 
     def _translated(self, error: KafkaError) -> StreamError:
         return kafka_fault(error, self._address, self._name)
-
-    async def _on_thread(self, work: Callable[..., T], *args: Any) -> T:
-        return await self._loop.run_in_executor(self._thread, work, *args)
 
     def _tell(self, what: Callable[..., None], *args: Any) -> None:
         if not self._loop.is_closed():

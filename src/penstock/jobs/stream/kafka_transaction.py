@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
@@ -16,10 +14,10 @@ from penstock.jobs.stream.broker_fault import broker_fault
 from penstock.jobs.stream.kafka_client import address_of, kafka_fault, log, made, producer_settings
 from penstock.jobs.stream.kafka_sink import ANSWER_S, hand_over
 from penstock.jobs.stream.kafka_source import KafkaSource
+from penstock.jobs.stream.kafka_thread import KafkaThread
 from penstock.jobs.stream.record import Produced, Record
 from penstock.jobs.stream.spec_brokers import KafkaOutput
 
-T = TypeVar("T")
 Offsets = dict[tuple[str, str], int]
 
 _AGAIN_S: Final = 0.2
@@ -56,7 +54,7 @@ class KafkaTransaction:
             "transaction.timeout.ms": milliseconds,
         }
         self._address = address_of(spec)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="kafka-transaction")
+        self._thread = KafkaThread("kafka-transaction")
         self._producer: Any = None
         self._undelivered: list[KafkaError] = []
         self._heard: list[KafkaError] = []
@@ -68,7 +66,7 @@ class KafkaTransaction:
         Raises:
             StreamError: the brokers cannot be reached or refuse, or are not the source's.
         """
-        await self._on_thread(self._begin_anew)
+        await self._thread.call(self._begin_anew)
 
     def _begin_anew(self) -> None:
         self._heard.clear()
@@ -99,7 +97,7 @@ class KafkaTransaction:
         offsets = _offsets(records)
         if self._in_doubt is not None and self._in_doubt != offsets:
             raise self._fault("the last transaction is in doubt", "make the same call again")
-        if not await self._on_thread(self._take_place, results, records, offsets):
+        if not await self._thread.call(self._take_place, results, records, offsets):
             return False
         self._source.settle_without_commit(records)
         return True
@@ -180,8 +178,10 @@ class KafkaTransaction:
 
     async def close(self) -> None:
         """Leave; what is open is called off by the brokers."""
+        await self._thread.end(self._leave)
+
+    def _leave(self) -> None:
         self._producer = None
-        self._thread.shutdown(wait=False)
 
     def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:
@@ -194,9 +194,6 @@ class KafkaTransaction:
 
     def _fault(self, happened: str, remedy: str) -> StreamError:
         return broker_fault(str(self._address), self._spec.topic, happened, remedy, retryable=False)
-
-    async def _on_thread(self, work: Callable[..., T], *args: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
 
 
 def _offsets(records: Sequence[Record]) -> Offsets:
