@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 
 import pytest
 
@@ -48,15 +49,16 @@ class Hub:
 
 
 @pytest.fixture
-def hub(web: FileServer, monkeypatch: pytest.MonkeyPatch) -> Hub:
-    from huggingface_hub import constants
+def hub(web: FileServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    from huggingface_hub import close_session, constants
 
     # What HF_ENDPOINT sets when the client is imported.
     template = web.url + "/{repo_id}/resolve/{revision}/{filename}"
     monkeypatch.setattr(constants, "ENDPOINT", web.url)
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
     monkeypatch.setenv("HF_TOKEN", "hf_SECRET")
-    return Hub(web)
+    yield Hub(web)
+    close_session()  # else its connections end when somebody else's test collects garbage
 
 
 def test_a_revision_comes_as_version_1(hub: Hub, bringer: Bringer) -> None:

@@ -1,0 +1,61 @@
+"""No test hangs for ever: not in its cleaning up, nor in a call that no signal ends."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+TWICE = """
+import threading
+import pytest
+
+@pytest.fixture
+def hangs():
+    yield
+    threading.Event().wait()
+
+def test_hangs_twice(hangs):
+    threading.Event().wait()
+"""
+DEAF = """
+import signal
+import threading
+
+def test_hears_no_signal():
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+    threading.Event().wait()
+
+def test_the_next():
+    pass
+"""
+
+
+def run(folder: Path, content: str, *options: str) -> subprocess.CompletedProcess[str]:
+    (folder / "test_it.py").write_text(content)
+    plugins = ["-c", "pyproject.toml", "-p", "tests.time_outs", "--timeout=0.5"]
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-rfE", *plugins, *options, str(folder)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=40,
+        check=False,
+    )
+
+
+def test_a_second_hang_ends_too(tmp_path: Path) -> None:
+    done = run(tmp_path, TWICE)
+    assert "1 failed, 1 error" in done.stdout
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_what_no_signal_ends_is_ended_with_its_process(tmp_path: Path, workers: str) -> None:
+    done = run(tmp_path, DEAF, "-n", workers, "-o", "faulthandler_timeout=1.5")
+    assert done.returncode == 1
+    assert "test_hears_no_signal" in done.stdout + done.stderr
+    assert workers == "0" or "1 failed, 1 passed" in done.stdout
