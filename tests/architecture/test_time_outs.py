@@ -25,14 +25,23 @@ def test_hangs_twice(hangs):
 DEAF = """
 import signal
 import threading
+import pytest
 
-def test_hears_no_signal():
+def hang():
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
     threading.Event().wait()
+
+def test_hears_no_signal():
+    hang()
 
 def test_the_next():
     pass
 """
+DEAF_LATER = DEAF.replace(
+    "def test_hears_no_signal():\n    hang()",
+    "@pytest.fixture\ndef hangs():\n    yield\n    hang()\n\n"
+    "def test_hears_no_signal(hangs):\n    assert False",
+)
 
 
 def run(folder: Path, content: str, *options: str) -> subprocess.CompletedProcess[str]:
@@ -54,8 +63,11 @@ def test_a_second_hang_ends_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", ["0", "1"])
-def test_what_no_signal_ends_is_ended_with_its_process(tmp_path: Path, workers: str) -> None:
-    done = run(tmp_path, DEAF, "-n", workers, "-o", "faulthandler_timeout=1.5")
+@pytest.mark.parametrize("content", [DEAF, DEAF_LATER], ids=["at once", "later"])
+def test_what_no_signal_ends_is_ended_with_its_process(
+    tmp_path: Path, content: str, workers: str
+) -> None:
+    done = run(tmp_path, content, "-n", workers, "-o", "faulthandler_timeout=1.5")
     assert done.returncode == 1
     assert "test_hears_no_signal" in done.stdout + done.stderr
     assert workers == "0" or "1 failed, 1 passed" in done.stdout

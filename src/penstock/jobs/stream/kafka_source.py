@@ -89,8 +89,8 @@ class KafkaSource:
         Raises:
             StreamError: the brokers cannot be reached or refuse, or a topic is not there.
         """
-        self._loop = asyncio.get_running_loop()
-        self._on_revoked = on_revoked
+        self._loop, self._on_revoked = asyncio.get_running_loop(), on_revoked
+        self._fault = None
         await self._thread.call(self._join)
 
     def _join(self) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, NamedTuple, TypeVar
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from penstock.jobs.stream.kafka_client import made
 from penstock.jobs.stream.kafka_progress import Place
+
+T = TypeVar("T")
 
 _ANSWER_S: Final = 10.0
 
@@ -44,20 +46,13 @@ class KafkaStanding:
         self._lock = threading.Lock()
         self._client: Any = None
 
-    def _asked(self) -> Any:
-        if self._client is None:
-            self._client = made(Consumer, self._settings)
-        self._client.poll(0)  # what the library has to say is kept until then
-        return self._client
-
     def cluster_id(self, timeout_s: float) -> str:
         """Which cluster it is. May block so long.
 
         Raises:
             KafkaException: it does not answer.
         """
-        with self._lock:
-            return str(self._asked().cluster_id(timeout_s))
+        return self._ask(lambda client: str(client.cluster_id(timeout_s)))
 
     def committed(self, places: Iterable[Place]) -> dict[Place, int]:
         """The group's offsets; below 0: it has none. Blocks until the brokers answer.
@@ -65,8 +60,7 @@ class KafkaStanding:
         Raises:
             KafkaException: they do not, or not for all of them.
         """
-        with self._lock:
-            return _committed(self._asked(), places)
+        return self._ask(lambda client: _committed(client, places))
 
     def waiting(self, reached: Mapping[Place, Reached]) -> int:
         """How many records wait in these partitions. Blocks until the brokers answer.
@@ -74,10 +68,23 @@ class KafkaStanding:
         Raises:
             KafkaException: they do not.
         """
-        with self._lock:
-            client = self._asked()
+
+        def ask(client: Any) -> int:
             new = _committed(client, [place for place, one in reached.items() if one.begun is None])
             return sum(_waiting(client, place, one, new) for place, one in reached.items())
+
+        return self._ask(ask)
+
+    def _ask(self, question: Callable[[Any], T]) -> T:
+        try:
+            with self._lock:
+                if self._client is None:
+                    self._client = made(Consumer, self._settings)
+                self._client.poll(0)  # what the library has to say is kept until then
+                return question(self._client)
+        except KafkaException as err:
+            said = err.args[0]
+        raise KafkaException(said)  # not in whose frames the client is: see KafkaThread
 
     def close(self) -> None:
         """Leave; whoever still asks has their answer first."""

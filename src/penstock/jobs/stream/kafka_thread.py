@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import queue
 import threading
 import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -16,6 +18,8 @@ from penstock.jobs.stream.kafka_client import log
 T = TypeVar("T")
 
 LEAVE_S: Final = 30.0
+
+_MAY_WAIT: Final = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 
 
 class KafkaThread:
@@ -47,8 +51,8 @@ class KafkaThread:
         if self._has_ended:
             raise RuntimeError(f"the thread '{self._name}' has ended")
         if not self._has_begun:
-            self._has_begun = True
             threading.Thread(target=self._make, name=self._name, daemon=True).start()
+            self._has_begun = True
         made: Future[T] = Future()
         self._calls.put((partial(work, *args), made))
         return made
@@ -81,11 +85,12 @@ class KafkaThread:
         self._has_ended = True
         self._calls.put(None)
         ended = asyncio.wrap_future(made)
+        ended.add_done_callback(lambda one: one.exception())  # it is told, or comes too late
         await asyncio.wait([ended], timeout=timeout_s)
         if ended.done():
             ended.result()
         else:
-            log.warning("%s: the client does not end, it is left to itself", self._name)
+            log.warning("%s: the client has not ended, it is left to itself", self._name)
 
     def _make(self) -> None:
         while (task := self._calls.get()) is not None:
@@ -94,14 +99,20 @@ class KafkaThread:
                 try:
                     made.set_result(work())
                 except BaseException as err:  # noqa: BLE001  # it is raised where it is waited for
-                    _forget_locals(err)
                     made.set_exception(err)
+                    _forget_locals(err)
             del task, work, made  # what they hold is let go of here
 
 
 def _forget_locals(err: BaseException) -> None:
-    """Let go of the clients in the frames of an error, before it goes to another thread."""
+    """Let go of the clients in the frames of an error here, not where it is let go of.
+
+    Those of coroutines are left alone: one that waits would be closed.
+    """
     one: BaseException | None = err
     while one is not None:
-        traceback.clear_frames(one.__traceback__)
+        for frame, _ in traceback.walk_tb(one.__traceback__):
+            if not frame.f_code.co_flags & _MAY_WAIT:
+                with suppress(RuntimeError):  # it is not done
+                    frame.clear()
         one = one.__cause__ or one.__context__

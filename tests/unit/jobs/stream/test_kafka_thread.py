@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -51,6 +53,7 @@ async def test_a_call_that_is_cancelled_before_it_begins_is_not_made() -> None:
     waits = asyncio.ensure_future(thread.call(made.append, 1))
     await asyncio.sleep(0)
     waits.cancel()
+    await asyncio.gather(waits, return_exceptions=True)
     go.set()
     await thread.end(lambda: None)
     assert made == []
@@ -79,7 +82,7 @@ async def test_a_client_that_does_not_end_is_left(caplog: pytest.LogCaptureFixtu
     await thread.call(lambda: None)
     with caplog.at_level(logging.WARNING):
         await thread.end(go.wait, timeout_s=0.05)
-    assert "client: the client does not end" in caplog.text
+    assert "client: the client has not ended" in caplog.text
     go.set()
 
 
@@ -101,8 +104,43 @@ async def test_an_error_does_not_carry_the_client_to_who_hears_it(
     thread, ends = KafkaThread("client"), []
     with pytest.raises((OSError, ValueError)):
         await thread.call(lambda: work(Client(ends)))
-    assert ends == ["client"]
     await thread.end(lambda: None)
+    assert ends == ["client"]
+
+
+async def test_an_error_that_is_raised_again_ends_nobody_who_waits() -> None:
+    """Its traceback still tells of the coroutine that heard it first, and goes on."""
+    thread, again = KafkaThread("client"), OSError("away")
+
+    def fail() -> None:
+        raise again
+
+    async def tried_twice() -> int:
+        for _ in range(2):
+            with suppress(OSError):
+                await thread.call(fail)
+        return 2
+
+    assert await tried_twice() == 2
+    await thread.end(lambda: None)
+
+
+async def test_what_the_last_call_raises_too_late_is_nobodys(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    thread, go = KafkaThread("client"), threading.Event()
+
+    def fail() -> None:
+        go.wait()
+        raise OSError("away")
+
+    await thread.call(lambda: None)
+    await thread.end(fail, timeout_s=0.05)
+    caplog.clear()
+    go.set()
+    await asyncio.sleep(0.1)
+    gc.collect()
+    assert caplog.text == ""
 
 
 def test_a_process_ends_though_its_client_does_not() -> None:
