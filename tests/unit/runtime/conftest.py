@@ -16,6 +16,7 @@ from .python_models import Load, modules, write
 @pytest.fixture
 def load(tmp_path: Path) -> Iterator[Load]:
     loaded: list[PythonExecutable] = []
+    others = modules()
 
     def _load(code: str, class_name: str | None = None, **manifest: Any) -> PythonExecutable:
         ref = artifact(write(tmp_path, code), "python", **manifest)
@@ -27,4 +28,4 @@ def load(tmp_path: Path) -> Iterator[Load]:
     yield _load
     for executable in loaded:
         executable.close()
-    assert modules() == set()
+    assert modules() == others
